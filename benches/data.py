@@ -1,0 +1,85 @@
+"""The files the benchmarks work on: built once, kept in a directory of their own, never appended to in place."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from benches import plain
+from benches.ledgers import ALICE, open_ledger
+from benches.records import BATCH, IdKind, records
+
+_DATABASE = "ledger.db"
+
+
+class Datasets:
+    """Ledgers and plain tables of given sizes; each is built when it is first asked for.
+
+    Args:
+        directory: where they are kept; what is there already is used as it is.
+        say: told what is being built.
+    """
+
+    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._say = say
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def ledger(self, entries: int, ids: IdKind) -> Path:
+        """Return the database file of a ledger of that size."""
+        return self._built(f"ledger-{entries}-{ids}", lambda path: _build_ledger(path, entries, ids))
+
+    def table(self, entries: int, ids: IdKind, kind: plain.TableKind) -> Path:
+        """Return a plain table with the rows of :meth:`ledger`."""
+        source = self.ledger(entries, ids)
+        return self._built(f"{kind}-{entries}-{ids}", lambda path: _build_table(path, source, kind))
+
+    @contextmanager
+    def copy(self, database: Path) -> Iterator[Path]:
+        """Lend a copy of a database to append to, with the files beside it, written back to the disk."""
+        with self.scratch() as directory:
+            copied = shutil.copytree(database.parent, directory / "copy")
+            # Or the kernel writes it back later, in the middle of somebody's commit.
+            os.sync()
+            yield copied / database.name
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Lend an empty directory on the same file system."""
+        with tempfile.TemporaryDirectory(prefix="scratch-", dir=self._directory) as directory:
+            yield Path(directory)
+
+    def _built(self, name: str, build: Callable[[Path], None]) -> Path:
+        finished = self._directory / name
+        if not finished.is_dir():
+            self._say(f"building {name}")
+            with self.scratch() as directory:
+                unfinished = directory / name
+                unfinished.mkdir()
+                build(unfinished / _DATABASE)
+                unfinished.rename(finished)
+            os.sync()
+        return finished / _DATABASE
+
+
+def _build_ledger(path: Path, entries: int, ids: IdKind) -> None:
+    with open_ledger(path, verify_on_open=False) as ledger:
+        for first in range(0, entries, BATCH):
+            ledger.append_batch(records(ids, first, min(BATCH, entries - first)), context=ALICE)
+
+
+def _build_table(path: Path, source: Path, kind: plain.TableKind) -> None:
+    """Copy the rows of a ledger in chain order, as appends would have written them."""
+    with closing(plain.connect(path)) as connection:
+        # How full an index's pages are depends on the order it was filled in; a look-up index only has to exist.
+        plain.create(connection, "lean" if kind == "searchable" else kind)
+        connection.execute("ATTACH ? AS source", (str(source),))
+        connection.execute(
+            f"INSERT INTO entries({plain.COLUMNS}) SELECT {plain.COLUMNS} FROM source.entries ORDER BY seq"
+        )
+        connection.commit()
+        if kind == "searchable":
+            for index in plain.INDEXES[kind]:
+                connection.execute(index)

@@ -1,0 +1,52 @@
+"""The records of the benchmarks: the same every time, with about 200 bytes of canonical payload."""
+
+import random
+import uuid
+from typing import Any, Literal, get_args
+
+IdKind = Literal["time-ordered", "random"]
+ID_KINDS: tuple[IdKind, ...] = get_args(IdKind)
+
+BATCH = 1_000
+"""Records in one batch."""
+
+_STREAMS = ("orders", "invoices", "payments", "deliveries", "returns", "logins", "exports", "consents")
+_FIRST_TIMESTAMP_MS = 1_700_000_000_000
+
+
+def records(ids: IdKind, first: int, count: int) -> list[dict[str, Any]]:
+    """Return ``count`` records as dicts, for the places from ``first`` on in a chain."""
+    rng = random.Random(f"{ids}:{first}")
+    return [_record(ids, seq, rng) for seq in range(first, first + count)]
+
+
+def _record(ids: IdKind, seq: int, rng: random.Random) -> dict[str, Any]:
+    timestamp_ms = _FIRST_TIMESTAMP_MS + seq
+    bits = rng.getrandbits(128)
+    return {
+        "id": _uuid7(timestamp_ms, bits) if ids == "time-ordered" else str(uuid.UUID(int=bits, version=4)),
+        "stream": _STREAMS[bits % len(_STREAMS)],
+        "timestamp": timestamp_ms,
+        "payload": _payload(seq, bits),
+    }
+
+
+def _payload(seq: int, bits: int) -> dict[str, Any]:
+    return {
+        "status": "accepted" if bits & 1 else "refused",
+        "amount_minor": bits % 1_000_003,
+        "currency": "EUR",
+        "customer": f"oid:onoal:user:{bits % 999_983:06d}",
+        "items": [seq % 7, seq % 11, seq % 13],
+        "note": f"line {seq} of the day, entered at counter {bits % 89}, checked twice",
+        "paid": bool(bits & 2),
+        # Never a whole number: orjson writes 0.0 where the canonical form has 0.
+        "share": (2 * (bits % 499) + 1) / 1_000,
+        "place": {"city": "Zürich", "counter": bits % 89},
+    }
+
+
+def _uuid7(timestamp_ms: int, bits: int) -> str:
+    """Return a UUID version 7 (RFC 9562): 48 bits of time, then random ones."""
+    random_a, random_b = bits >> 116, bits & (2**62 - 1)
+    return str(uuid.UUID(int=timestamp_ms << 80 | 7 << 76 | random_a << 64 | 2 << 62 | random_b))

@@ -1,0 +1,302 @@
+"""The compiled core: hashing, canonical JSON, verification, storage and the engine."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal, final
+
+BUILD_PROFILE: Final[Literal["release", "debug"]]
+"""How the compiled module was built; a debug build is many times slower."""
+
+SQLITE_VERSION: Final[str]
+"""Version of the SQLite library compiled into this module, e.g. ``"3.53.4"``."""
+
+def canonicalize(value: object) -> bytes:
+    """Return the RFC 8785 canonical JSON of ``value`` as UTF-8 bytes.
+
+    Accepts ``None``, ``bool``, ``int``, ``float``, ``str``, ``dict`` with string keys, ``list`` and ``tuple``
+    (and their subclasses, by their built-in value), nested at most 128 deep.
+
+    Raises:
+        InvalidRecordError: anything else, NaN or an infinity, an integer beyond ±(2^53-1), a lone surrogate,
+            a cycle; the message names the JSON path.
+    """
+
+def canonicalize_json(text: str | bytes) -> bytes:
+    """Return the RFC 8785 canonical form of a JSON text.
+
+    Stricter than :func:`json.loads`: duplicate keys, lone surrogates, NaN, and integers beyond ±(2^53-1) are refused.
+
+    Raises:
+        InvalidRecordError: the text is not JSON or has no canonical form; the message names path and byte offset.
+    """
+
+def check_oid(oid: str) -> None:
+    """Check that ``oid`` has the form ``oid:<namespace>:<type>:<id>[:<subtype>:<subid>]...``, at most 255 bytes.
+
+    Raises:
+        InvalidRecordError: it has not; the message says which part is wrong.
+    """
+
+def verify_chain(
+    entries: Sequence[ChainEntry],
+    ledger_id: str,
+    *,
+    expected_head: str | None = None,
+    expected_length: int | None = None,
+) -> VerificationReport:
+    """Recompute every hash and link of a whole chain held in memory (seq 0 first).
+
+    Raises:
+        ConfigError: ``ledger_id`` or ``expected_head`` is malformed.
+    """
+
+@final
+class Record:
+    """One record: what a caller states. Immutable; the payload is canonicalised on construction.
+
+    Args:
+        id: names the resource the record is about; 1 to 1,024 bytes of UTF-8. Records that share it are its versions.
+        stream: the kind of record; 1 to 255 bytes of UTF-8.
+        payload: JSON object (``dict``) or array (``list``).
+        timestamp: milliseconds since the Unix epoch the record is *about*, 1 to 2^53-1; now when absent.
+        meta: JSON object about the record, or None.
+
+    Raises:
+        InvalidRecordError: a field is out of its bounds or has no canonical form.
+    """
+
+    def __new__(
+        cls,
+        id: str,
+        stream: str,
+        payload: Mapping[str, Any] | Sequence[Any],
+        timestamp: int | None = None,
+        meta: Mapping[str, Any] | None = None,
+    ) -> Record: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def stream(self) -> str: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def payload(self) -> Any:
+        """The payload as new Python objects at every access; None once redacted."""
+    @property
+    def meta(self) -> dict[str, Any] | None:
+        """The meta object as a new dict at every access, or None."""
+    def to_dict(self) -> dict[str, Any]:
+        """``{id, stream, timestamp, payload, meta?}`` as new Python objects."""
+    @staticmethod
+    def from_dict(value: Mapping[str, Any]) -> Record:
+        """Build a record from ``{id, stream, payload, timestamp?, meta?}``; unknown keys are refused.
+
+        Raises:
+            InvalidRecordError: as the constructor, and for unknown or missing keys.
+        """
+    @staticmethod
+    def from_json(text: str | bytes) -> Record:
+        """Build a record from one JSON object text with the keys of :meth:`from_dict`, parsed strictly.
+
+        Raises:
+            InvalidRecordError: as :meth:`from_dict` and :func:`canonicalize_json`.
+        """
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class ChainEntry:
+    """One entry of the chain: a record, its place and its hashes. Immutable."""
+
+    @property
+    def seq(self) -> int:
+        """Position in the chain, from 0 without gaps."""
+    @property
+    def format(self) -> int:
+        """Entry format; 1."""
+    @property
+    def hash(self) -> str:
+        """Entry hash, 64 lower-case hexadecimal digits."""
+    @property
+    def prev_hash(self) -> str | None:
+        """Hash of the entry before, 64 hex digits; None at seq 0."""
+    @property
+    def salt(self) -> bytes | None:
+        """The 16 random bytes that salt the payload commitment; None once redacted."""
+    @property
+    def payload_hash(self) -> str:
+        """Commitment to salt and payload, 64 hex digits."""
+    @property
+    def redacted(self) -> bool:
+        """True when the payload has been erased."""
+    @property
+    def record(self) -> Record: ...
+    def to_json(self) -> str:
+        """The entry as one line of canonical JSON, as ``nucleus export`` writes it."""
+    @staticmethod
+    def from_json(text: str | bytes) -> ChainEntry:
+        """Read what :meth:`to_json` wrote. Nothing is verified: use :func:`verify_chain`.
+
+        Raises:
+            InvalidRecordError: the text is not such a line.
+        """
+    def __eq__(self, other: object, /) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class VerificationError:
+    """One fault found by verification."""
+
+    @property
+    def kind(
+        self,
+    ) -> Literal[
+        "hash_mismatch",
+        "chain_link_broken",
+        "sequence_gap",
+        "malformed_entry",
+        "unrecorded_redaction",
+        "head_mismatch",
+        "index_mismatch",
+        "grant_mismatch",
+    ]: ...
+    @property
+    def seq(self) -> int | None: ...
+    @property
+    def record_id(self) -> str | None: ...
+    @property
+    def expected(self) -> str | None: ...
+    @property
+    def actual(self) -> str | None: ...
+    def to_dict(self) -> dict[str, Any]: ...
+
+@final
+class VerificationReport:
+    """What a verification found. Truthiness is not defined: read :attr:`valid`."""
+
+    @property
+    def valid(self) -> bool: ...
+    @property
+    def entries_checked(self) -> int: ...
+    @property
+    def head_hash(self) -> str | None:
+        """Hash stored in the last entry, 64 hex digits; None for an empty chain."""
+    @property
+    def errors(self) -> list[VerificationError]:
+        """At most 1,000 faults in chain order; ``counts`` has them all."""
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of faults by kind, kinds without faults left out."""
+    @property
+    def timestamp_regressions(self) -> int:
+        """Entries whose timestamp is smaller than the one before; information, not a fault."""
+    def to_dict(self) -> dict[str, Any]: ...
+    def __reduce__(self) -> tuple[Any, ...]: ...
+
+@final
+class QueryPage:
+    """One page of a query."""
+
+    @property
+    def entries(self) -> list[ChainEntry]: ...
+    @property
+    def has_more(self) -> bool: ...
+    @property
+    def next_cursor(self) -> str | None:
+        """Pass as ``cursor`` for the page that follows; None on the last page."""
+    @property
+    def total(self) -> int | None:
+        """Number of all matching entries, when it was asked for."""
+
+@final
+class Engine:
+    """One open ledger. Thread-safe; every blocking call releases the GIL.
+
+    Args:
+        id: the ledger's id, 1 to 255 bytes without control characters; None takes it from an existing file.
+        path: the database file; None is a ledger in memory.
+        read_only: open without writing anything; needs an existing file.
+        durability: ``"full"`` (an acknowledged append survives a power cut) or ``"normal"`` (it survives a crash
+            of the process; a power cut may lose the newest appends).
+        busy_timeout_ms: how long to wait for another process's lock.
+        max_record_bytes: largest record accepted (canonical payload and meta).
+        verify_on_open: verify the whole chain first.
+        accept_rollback: accept a chain that is shorter than its anchor file says, and rewrite the anchor.
+        expected_head: the head hash known from elsewhere; the chain must end in it.
+        expected_length: the number of entries known from elsewhere.
+        progress: called as ``progress(done, total)`` on the calling thread while verifying at open.
+
+    Raises:
+        ConfigError, IntegrityError, SchemaVersionError, DatabaseError
+    """
+
+    def __new__(
+        cls,
+        *,
+        id: str | None = None,
+        path: str | None = None,
+        read_only: bool = False,
+        durability: Literal["full", "normal"] = "full",
+        busy_timeout_ms: int = 30_000,
+        max_record_bytes: int = 16_777_216,
+        verify_on_open: bool = True,
+        accept_rollback: bool = False,
+        expected_head: str | None = None,
+        expected_length: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> Engine: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def path(self) -> str | None: ...
+    @property
+    def read_only(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
+    def append(
+        self, record: Record, requester_oid: str, *, unique: bool = False, expected_head: str | None = None
+    ) -> ChainEntry: ...
+    def append_batch(
+        self, records: Sequence[Record | Mapping[str, Any]], requester_oid: str, *, expected_head: str | None = None
+    ) -> list[ChainEntry]: ...
+    def get(self, hash: str) -> ChainEntry | None: ...
+    def get_by_id(self, id: str) -> ChainEntry | None: ...
+    def history(self, id: str) -> list[ChainEntry]: ...
+    def range(self, start_seq: int, limit: int) -> list[ChainEntry]: ...
+    def query(
+        self,
+        *,
+        stream: str | None = None,
+        id: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        payload: Mapping[str, Any] | None = None,
+        limit: int = 100,
+        offset: int = 0,
+        cursor: str | None = None,
+        order: Literal["asc", "desc"] = "asc",
+        with_total: bool = False,
+    ) -> QueryPage: ...
+    def head(self) -> tuple[int, str] | None: ...
+    def __len__(self) -> int: ...
+    def verify(
+        self,
+        *,
+        deep: bool = False,
+        expected_head: str | None = None,
+        expected_length: int | None = None,
+        progress: Callable[[int, int], object] | None = None,
+    ) -> VerificationReport: ...
+    def redact(self, hash: str, reason: str, requester_oid: str) -> ChainEntry:
+        """Erase one entry's payload and salt; returns the entry of stream ``redactions`` that records it."""
+    def import_entries(self, entries: Sequence[ChainEntry]) -> int:
+        """Append entries of an export unchanged, each verified to continue this chain; all or nothing.
+
+        Returns the number of entries now in the ledger.
+        """
+    def backup(self, path: str, progress: Callable[[int, int], object] | None = None) -> tuple[int, str] | None:
+        """Write a consistent, verified copy to a file that does not exist yet; returns the copy's head."""
+    def stats(self) -> dict[str, Any]:
+        """``{entries, head, streams: {name: count}, database_bytes, wal_bytes, first_timestamp, last_timestamp, created_at, redacted}``."""
+    def close(self) -> None: ...

@@ -1,0 +1,161 @@
+//! The frozen hash formulas: what exactly a payload commitment and an entry hash are computed over.
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use blake3::Hasher;
+use blake3::hazmat::{ContextKey, HasherExt, hash_derive_key_context};
+
+use crate::canonical::write_string;
+
+const PAYLOAD_CONTEXT: &str = "nucleus-ledger 2026-11-20 payload v1";
+const ENTRY_CONTEXT: &str = "nucleus-ledger 2026-11-20 entry v1";
+const LEDGER_CONTEXT: &str = "nucleus-ledger 2026-11-20 ledger v1";
+
+/// Constants, computed once: a context's key depends on nothing but the context string.
+static PAYLOAD_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(PAYLOAD_CONTEXT));
+static ENTRY_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(ENTRY_CONTEXT));
+
+/// A 32-byte BLAKE3 output; shows as 64 lower-case hex digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Hash(pub [u8; 32]);
+
+impl Hash {
+    /// Reads exactly 64 lower-case hex digits.
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            *byte = (lower_hex_digit(pair[0])? << 4) | lower_hex_digit(pair[1])?;
+        }
+        Some(Self(bytes))
+    }
+
+    /// The 64 hex digits without an allocation.
+    pub fn hex_digits(&self) -> [u8; 64] {
+        const HEX: &[u8; 16] = b"0123456789abcdef";
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.0) {
+            pair[0] = HEX[usize::from(byte >> 4)];
+            pair[1] = HEX[usize::from(byte & 15)];
+        }
+        digits
+    }
+
+    /// The first 8 bytes as a big-endian signed integer: the key of the look-up by hash.
+    pub fn prefix(&self) -> i64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+}
+
+fn lower_hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.hex_digits().iter().try_for_each(|digit| fmt::Write::write_char(f, *digit as char))
+    }
+}
+
+impl fmt::Debug for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `B3("… payload v1", salt || JCS(payload))`: the commitment that an entry makes to its payload.
+pub fn payload_hash(salt: &[u8; 16], payload: &str) -> Hash {
+    let mut hasher = Hasher::new_from_context_key(&PAYLOAD_KEY);
+    hasher.update(salt).update(payload.as_bytes());
+    Hash(*hasher.finalize().as_bytes())
+}
+
+/// `B3("… entry v1", prev || header)`.
+pub fn entry_hash(prev: &Hash, header: &str) -> Hash {
+    let mut hasher = Hasher::new_from_context_key(&ENTRY_KEY);
+    hasher.update(&prev.0).update(header.as_bytes());
+    Hash(*hasher.finalize().as_bytes())
+}
+
+/// `B3("… ledger v1", ledger id)`: what stands before the first entry, so that a chain belongs to one ledger.
+pub fn ledger_hash(ledger_id: &str) -> Hash {
+    Hash(blake3::derive_key(LEDGER_CONTEXT, ledger_id.as_bytes()))
+}
+
+/// What a batch of messages is hashed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Domain {
+    /// `salt || payload`, see [`payload_hash`].
+    Payload,
+    /// `prev || header`, see [`entry_hash`].
+    Entry,
+    /// A record id, see [`record_id_prefix`].
+    RecordId,
+}
+
+/// Hashes independent messages of one domain; `hashes` has the length of `messages`.
+pub fn hash_batch(domain: Domain, messages: &[&[u8]], hashes: &mut [Hash]) {
+    for (message, hash) in messages.iter().zip(hashes) {
+        let mut hasher = match domain {
+            Domain::Payload => Hasher::new_from_context_key(&PAYLOAD_KEY),
+            Domain::Entry => Hasher::new_from_context_key(&ENTRY_KEY),
+            Domain::RecordId => Hasher::new(),
+        };
+        hasher.update(message);
+        *hash = Hash(*hasher.finalize().as_bytes());
+    }
+}
+
+/// The first 8 bytes of the plain BLAKE3 of a record id, big-endian: the key of the look-up by id.
+pub fn record_id_prefix(record_id: &str) -> i64 {
+    Hash(*blake3::hash(record_id.as_bytes()).as_bytes()).prefix()
+}
+
+/// The parts that an entry's header is made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Header<'a> {
+    /// Entry format.
+    pub format: u32,
+    /// Record id.
+    pub id: &'a str,
+    /// Canonical meta object.
+    pub meta: Option<&'a str>,
+    /// Commitment to the payload.
+    pub payload_hash: &'a Hash,
+    /// Position in the chain.
+    pub seq: u64,
+    /// Stream of the record.
+    pub stream: &'a str,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp: i64,
+}
+
+impl Header<'_> {
+    /// Appends `JCS({format, id, meta?, payload_hash, seq, stream, timestamp})`: the keys stand in their order.
+    pub fn write(&self, out: &mut String) {
+        let mut number = itoa::Buffer::new();
+        out.push_str("{\"format\":");
+        out.push_str(number.format(self.format));
+        out.push_str(",\"id\":");
+        write_string(out, self.id);
+        if let Some(meta) = self.meta {
+            out.push_str(",\"meta\":");
+            out.push_str(meta);
+        }
+        out.push_str(",\"payload_hash\":\"");
+        out.extend(self.payload_hash.hex_digits().map(char::from));
+        out.push_str("\",\"seq\":");
+        out.push_str(number.format(self.seq));
+        out.push_str(",\"stream\":");
+        write_string(out, self.stream);
+        out.push_str(",\"timestamp\":");
+        out.push_str(number.format(self.timestamp));
+        out.push('}');
+    }
+}

@@ -1,0 +1,113 @@
+//! Everything that can go wrong, one variant for each thing a caller can do about it.
+
+use std::path::PathBuf;
+
+use nucleus_core::{Hash, InvalidRecord, VerificationReport};
+
+/// Shorthand for results of this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Why the engine refused or failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A record is out of bounds; nothing was written.
+    #[error("{0}")]
+    InvalidRecord(#[from] InvalidRecord),
+    /// The ledger cannot be opened or used the way it was asked for.
+    #[error("{0}")]
+    Config(String),
+    /// The chain, or something derived from it, does not add up.
+    #[error("{message}")]
+    Integrity {
+        /// What is wrong first, and where.
+        message: String,
+        /// Everything that was found.
+        report: Box<VerificationReport>,
+    },
+    /// The database reported an error; what was being written has not been committed.
+    #[error("{0}")]
+    Database(String),
+    /// The file was written by a newer version of this library.
+    #[error("{}: schema version {found} is newer than {supported}, the newest this version knows; upgrade nucleus-ledger", path.display())]
+    SchemaVersion {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The newest schema version known here.
+        supported: i64,
+    },
+    /// A commit failed and it could not be found out whether it is durable.
+    #[error(
+        "{message}; whether the entries from seq {first_seq} on are in the ledger is not known: \
+         look the hashes up once the storage works again, before appending them anew"
+    )]
+    CommitInDoubt {
+        /// What failed.
+        message: String,
+        /// Seq of the first entry in doubt.
+        first_seq: u64,
+        /// Hashes of the entries in doubt.
+        hashes: Vec<Hash>,
+    },
+    /// The file was moved, replaced or truncated while the ledger was open.
+    #[error("{0}")]
+    StorageReplaced(String),
+    /// What the caller expected of the ledger's state does not hold; nothing was written.
+    #[error("{message}")]
+    Conflict {
+        /// What was expected and what is.
+        message: String,
+        /// The entry that stands in the way.
+        existing_hash: Option<Hash>,
+    },
+    /// The ledger has been closed.
+    #[error("the ledger is closed; open it again")]
+    Closed,
+    /// The ledger was opened in another process.
+    #[error(
+        "the ledger was opened in process {opened_in} and this is process {here}, forked from it; \
+         open the ledger again in this process"
+    )]
+    Forked {
+        /// Process id of the opener.
+        opened_in: u32,
+        /// This process's id.
+        here: u32,
+    },
+    /// The progress callback asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+impl Error {
+    /// The error of a report that is not valid.
+    pub(crate) fn integrity(what: &str, report: VerificationReport) -> Self {
+        Self::Integrity { message: format!("{what}: {}", report.summary()), report: Box::new(report) }
+    }
+
+    /// A copy for another caller whose work failed for the same reason.
+    pub(crate) fn duplicate(&self) -> Self {
+        match self {
+            Self::InvalidRecord(error) => Self::InvalidRecord(error.clone()),
+            Self::Config(message) => Self::Config(message.clone()),
+            Self::Integrity { message, report } => {
+                Self::Integrity { message: message.clone(), report: report.clone() }
+            }
+            Self::Database(message) => Self::Database(message.clone()),
+            Self::SchemaVersion { path, found, supported } => {
+                Self::SchemaVersion { path: path.clone(), found: *found, supported: *supported }
+            }
+            Self::CommitInDoubt { message, first_seq, hashes } => {
+                Self::CommitInDoubt { message: message.clone(), first_seq: *first_seq, hashes: hashes.clone() }
+            }
+            Self::StorageReplaced(message) => Self::StorageReplaced(message.clone()),
+            Self::Conflict { message, existing_hash } => {
+                Self::Conflict { message: message.clone(), existing_hash: *existing_hash }
+            }
+            Self::Closed => Self::Closed,
+            Self::Forked { opened_in, here } => Self::Forked { opened_in: *opened_in, here: *here },
+            Self::Interrupted => Self::Interrupted,
+        }
+    }
+}

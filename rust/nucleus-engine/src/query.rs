@@ -1,0 +1,127 @@
+//! What a query asks for and what it answers.
+
+use std::fmt;
+use std::str::FromStr;
+
+use nucleus_core::{CanonicalJson, ChainEntry};
+
+use crate::error::{Error, Result};
+
+/// Most entries on one page.
+pub const MAX_PAGE_ENTRIES: usize = 10_000;
+
+/// Direction in `seq`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// Oldest entry first.
+    #[default]
+    Ascending,
+    /// Newest entry first.
+    Descending,
+}
+
+/// Where the next page begins: the last seq of the page before, and the direction it was read in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cursor {
+    /// Seq of the last entry answered.
+    pub after_seq: i64,
+    /// Direction of the query that made the cursor.
+    pub order: Order,
+}
+
+impl fmt::Display for Cursor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let order = match self.order {
+            Order::Ascending => 'a',
+            Order::Descending => 'd',
+        };
+        write!(f, "{order}{}", self.after_seq)
+    }
+}
+
+impl FromStr for Cursor {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let parse = || {
+            let order = match text.as_bytes().first()? {
+                b'a' => Order::Ascending,
+                b'd' => Order::Descending,
+                _ => return None,
+            };
+            let digits = &text[1..];
+            let after_seq = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+            Some(Self { after_seq, order })
+        };
+        parse().ok_or_else(|| Error::Config("the cursor is not one that a query answered".to_owned()))
+    }
+}
+
+/// What a query asks for; absent filters match everything.
+#[derive(Debug, Clone)]
+pub struct QueryFilters {
+    /// Exactly this stream.
+    pub stream: Option<String>,
+    /// Exactly this record id.
+    pub id: Option<String>,
+    /// Timestamp at least this, in ms.
+    pub since: Option<i64>,
+    /// Timestamp below this, in ms.
+    pub until: Option<i64>,
+    /// Top-level payload members that must have exactly these canonical values.
+    pub payload: Vec<(String, CanonicalJson)>,
+    /// Most entries on the page, 1 to [`MAX_PAGE_ENTRIES`].
+    pub limit: usize,
+    /// Matching entries to pass over.
+    pub offset: u64,
+    /// Where to go on.
+    pub cursor: Option<Cursor>,
+    /// Direction in `seq`.
+    pub order: Order,
+    /// Whether to count all matching entries.
+    pub with_total: bool,
+}
+
+impl Default for QueryFilters {
+    fn default() -> Self {
+        Self {
+            stream: None,
+            id: None,
+            since: None,
+            until: None,
+            payload: Vec::new(),
+            limit: 100,
+            offset: 0,
+            cursor: None,
+            order: Order::Ascending,
+            with_total: false,
+        }
+    }
+}
+
+impl QueryFilters {
+    /// Checks the bounds of limit, offset and cursor.
+    pub(crate) fn validate(&self) -> Result<()> {
+        if !(1..=MAX_PAGE_ENTRIES).contains(&self.limit) {
+            return Err(Error::Config(format!("limit must be 1 to {MAX_PAGE_ENTRIES}, not {}", self.limit)));
+        }
+        if i64::try_from(self.offset).is_err() {
+            return Err(Error::Config("offset is too large".to_owned()));
+        }
+        if self.cursor.is_some_and(|cursor| cursor.order != self.order) {
+            return Err(Error::Config("the cursor comes from a query in the other order".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+/// One page of a query.
+#[derive(Debug, Clone)]
+pub struct QueryPage {
+    /// The entries, in the order asked for.
+    pub entries: Vec<ChainEntry>,
+    /// Where the next page begins; None on the last page.
+    pub next_cursor: Option<Cursor>,
+    /// Number of all matching entries, when it was asked for.
+    pub total: Option<u64>,
+}

@@ -1,0 +1,163 @@
+//! How a connection to a ledger's database is made and hardened.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::config::Durability;
+use crate::error::{Error, Result};
+
+/// What a connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Writer,
+    Reader,
+}
+
+/// Where connections lead to.
+#[derive(Debug, Clone)]
+pub(super) enum Target {
+    /// A database in memory, shared by the connections of this ledger alone: its name is random.
+    Memory { name: String },
+    /// A file, by its canonical path.
+    File { path: PathBuf },
+    /// A file on a medium that nobody writes to, without a write-ahead log beside it.
+    ImmutableFile { path: PathBuf },
+}
+
+/// How connections are made.
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    pub(super) target: Target,
+    pub(super) durability: Durability,
+    pub(super) busy_timeout: Duration,
+}
+
+/// Page cache of the connection that appends: it holds the inner pages of the look-up indexes.
+const WRITER_CACHE_KIB: i64 = 65_536;
+/// Page cache of a connection that reads; a verification has one on each core.
+const READER_CACHE_KIB: i64 = 4_096;
+/// What is kept of the write-ahead log after a checkpoint.
+const JOURNAL_SIZE_LIMIT_BYTES: i64 = 67_108_864;
+/// Larger than any value that a record's size limit allows.
+const LARGEST_VALUE_BYTES: i32 = 600 * 1024 * 1024;
+
+impl Connector {
+    /// The database file; None in memory.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match &self.target {
+            Target::Memory { .. } => None,
+            Target::File { path } | Target::ImmutableFile { path } => Some(path),
+        }
+    }
+
+    /// Opens a hardened connection.
+    pub(super) fn connect(&self, role: Role) -> rusqlite::Result<Connection> {
+        let access = match (role, &self.target) {
+            (Role::Reader, Target::File { .. } | Target::ImmutableFile { .. }) => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            // A database of SQLite's memory VFS comes into being with the first connection to it.
+            (_, Target::Memory { .. }) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+            (Role::Writer, _) => OpenFlags::SQLITE_OPEN_READ_WRITE,
+        };
+        let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = match &self.target {
+            Target::Memory { name } => {
+                let uri = format!("file:/{name}?vfs=memdb");
+                Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?
+            }
+            Target::File { path } => Connection::open_with_flags(path, flags)?,
+            Target::ImmutableFile { path } => {
+                let uri = format!("file:{}?immutable=1", percent_encoded(path));
+                Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?
+            }
+        };
+        // Before the first statement: two simultaneous opens may meet SQLITE_BUSY_RECOVERY.
+        connection.busy_timeout(self.busy_timeout)?;
+        harden(&connection)?;
+        self.configure(&connection, role)?;
+        Ok(connection)
+    }
+
+    fn configure(&self, connection: &Connection, role: Role) -> rusqlite::Result<()> {
+        connection.set_prepared_statement_cache_capacity(64);
+        connection.pragma_update(None, "mmap_size", 0)?;
+        connection.pragma_update(None, "cell_size_check", true)?;
+        match role {
+            Role::Reader => {
+                connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;
+                connection.pragma_update(None, "query_only", true)
+            }
+            Role::Writer => {
+                let synchronous = match self.durability {
+                    Durability::Full => "FULL",
+                    Durability::Normal => "NORMAL",
+                };
+                connection.pragma_update(None, "synchronous", synchronous)?;
+                connection.pragma_update(None, "cache_size", -WRITER_CACHE_KIB)?;
+                // From the first row on, so that no stale copy of a row stays behind in a page that was split.
+                connection.pragma_update(None, "secure_delete", true)?;
+                connection.pragma_update(None, "recursive_triggers", true)?;
+                // Checkpoints are run after commits, by the writer, see `write.rs`.
+                connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+                connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT_BYTES)
+            }
+        }
+    }
+}
+
+/// What protects this process from a file that somebody prepared.
+fn harden(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, LARGEST_VALUE_BYTES)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_SQL_LENGTH, 65_536)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_ATTACHED, 0)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_TRIGGER_DEPTH, 4)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_WORKER_THREADS, 0)?;
+    Ok(())
+}
+
+/// A path inside a URI: everything but unreserved characters and `/` is encoded.
+fn percent_encoded(path: &Path) -> String {
+    use std::os::unix::ffi::OsStrExt;
+    let mut out = String::new();
+    for byte in path.as_os_str().as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(byte) {
+            out.push(*byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+/// The error of a database call, with what was being done.
+pub(super) fn database_error(doing: &str, error: &rusqlite::Error) -> Error {
+    let hint = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
+            "; another process holds the lock: try again, or raise busy_timeout_ms"
+        }
+        Some(rusqlite::ErrorCode::DiskFull) => "; free space on the disk, then try again",
+        Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+            "; the file is damaged or is not a ledger: restore a backup"
+        }
+        _ => "",
+    };
+    Error::Database(format!("{doing}: {error}{hint}"))
+}
+
+/// Adds what was being done to a database error.
+pub(super) trait Doing<T> {
+    /// Names the step that failed.
+    fn doing(self, what: &str) -> Result<T>;
+}
+
+impl<T> Doing<T> for rusqlite::Result<T> {
+    fn doing(self, what: &str) -> Result<T> {
+        self.map_err(|error| database_error(what, &error))
+    }
+}

@@ -1,0 +1,128 @@
+//! The schema of a ledger's database: creating it, and refusing a file whose schema is not exactly that.
+
+use std::path::Path;
+
+use nucleus_core::FORMAT;
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::connect::Doing;
+use crate::config::check_ledger_id;
+use crate::error::{Error, Result};
+
+/// `NUCL`, in the header of every ledger file.
+pub(super) const APPLICATION_ID: i64 = 0x4E55_434C;
+/// The newest schema this version reads and writes.
+pub(super) const SCHEMA_VERSION: i64 = 1;
+/// The schema, a statement a paragraph.
+const SCHEMA: &str = include_str!("../migrations/sqlite_0001.sql");
+
+/// What a file turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Contents {
+    /// A database without any content.
+    Empty,
+    /// A ledger of the current schema.
+    Ledger,
+}
+
+/// The one row of `ledger_info`.
+#[derive(Debug, Clone)]
+pub(super) struct LedgerInfo {
+    pub(super) id: String,
+    pub(super) created_at: i64,
+}
+
+/// Tells what a database is; anything that is not ours is refused before it is touched.
+pub(super) fn identify(connection: &Connection, path: &Path) -> Result<Contents> {
+    let doing = format!("reading {}", path.display());
+    let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).doing(&doing);
+    let objects: i64 =
+        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).doing(&doing)?;
+    let (application_id, version) = (number("application_id")?, number("user_version")?);
+    if application_id == 0 && version == 0 && objects == 0 {
+        return Ok(Contents::Empty);
+    }
+    if application_id != APPLICATION_ID {
+        return Err(Error::Database(format!(
+            "{} is an SQLite database of another application, not a Nucleus ledger; nothing was changed",
+            path.display()
+        )));
+    }
+    if version > SCHEMA_VERSION {
+        return Err(Error::SchemaVersion { path: path.to_owned(), found: version, supported: SCHEMA_VERSION });
+    }
+    if version < 1 {
+        return Err(Error::Database(format!(
+            "{}: schema version {version} was never written by any version of this library; restore a backup",
+            path.display()
+        )));
+    }
+    compare_schema(connection, path)?;
+    Ok(Contents::Ledger)
+}
+
+/// Creates the schema and the ledger's own row, unless another process did so first.
+pub(super) fn create(connection: &mut Connection, id: &str, now_ms: i64) -> Result<()> {
+    let doing = "creating the ledger";
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(doing)?;
+    let version: i64 =
+        transaction.pragma_query_value(None, "user_version", |row| row.get(0)).doing(doing)?;
+    if version != 0 {
+        return Ok(());
+    }
+    transaction.execute_batch(SCHEMA).doing(doing)?;
+    transaction
+        .execute("INSERT INTO ledger_info(id, format, created_at) VALUES (?1, ?2, ?3)", (id, FORMAT, now_ms))
+        .doing(doing)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID).doing(doing)?;
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION).doing(doing)?;
+    transaction.commit().doing(doing)
+}
+
+/// Reads the ledger's own row.
+pub(super) fn ledger_info(connection: &Connection, path: &Path) -> Result<LedgerInfo> {
+    let doing = format!("reading the ledger's id from {}", path.display());
+    let malformed = || {
+        let place = path.display();
+        Error::Database(format!("{place}: table ledger_info does not hold exactly one valid row; restore a backup"))
+    };
+    let mut statement = connection.prepare("SELECT id, format, created_at FROM ledger_info LIMIT 2").doing(&doing)?;
+    let rows: Vec<(String, i64, i64)> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .and_then(Iterator::collect)
+        .map_err(|_| malformed())?;
+    let [(id, format, created_at)] = rows.as_slice() else { return Err(malformed()) };
+    if *format != i64::from(FORMAT) || check_ledger_id(id).is_err() {
+        return Err(malformed());
+    }
+    Ok(LedgerInfo { id: id.clone(), created_at: *created_at })
+}
+
+/// Compares the schema with the expected one, statement by statement: a view in place of a table, a dropped trigger or
+/// a changed index would answer falsely without any row being wrong.
+fn compare_schema(connection: &Connection, path: &Path) -> Result<()> {
+    let doing = format!("reading the schema of {}", path.display());
+    let mut statement = connection
+        .prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL OR name NOT LIKE 'sqlite_autoindex_%'")
+        .doing(&doing)?;
+    let found: Vec<(String, String, Option<String>)> = statement
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
+        .and_then(Iterator::collect)
+        .doing(&doing)?;
+    let expected: Vec<&str> = SCHEMA.trim_end().split(";\n\n").map(|sql| sql.trim_end_matches(';')).collect();
+    let refuse = |what: String| {
+        Err(Error::Database(format!("{}: {what}; the file was altered: restore a backup", path.display())))
+    };
+    for (kind, name, sql) in &found {
+        if !sql.as_deref().is_some_and(|sql| expected.contains(&sql)) {
+            return refuse(format!("the schema's {kind} `{}` is not the expected one", name.escape_debug()));
+        }
+    }
+    for sql in &expected {
+        if !found.iter().any(|(_, _, found)| found.as_deref() == Some(sql)) {
+            let title = sql.lines().next().unwrap_or_default();
+            return refuse(format!("`{title}` is missing from the schema"));
+        }
+    }
+    if found.len() == expected.len() { Ok(()) } else { refuse("the schema has an object twice".to_owned()) }
+}
