@@ -8,7 +8,6 @@ import fcntl
 import multiprocessing
 import os
 import select
-import signal
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -48,7 +47,7 @@ class Child:
 
     def kill(self) -> None:
         """Send SIGKILL."""
-        os.kill(self.pid, signal.SIGKILL)
+        self._process.kill()
 
     def lines(self) -> list[str]:
         """Return the remaining whole lines, once the child has ended."""

@@ -1,5 +1,6 @@
 """What a tampered ledger must answer, whichever way it is opened."""
 
+from collections.abc import Set
 from pathlib import Path
 
 import pytest
@@ -29,13 +30,13 @@ def reported(path: Path, *, deep: bool = False, id: str | None = LEDGER_ID) -> s
     return faults(report)
 
 
-def assert_found(path: Path, expected: set[Fault], *, elsewhere: set[Fault] | None = None) -> None:
+def assert_found(path: Path, expected: Set[Fault], *, elsewhere: Set[Fault] = frozenset()) -> None:
     """Check that a tampered ledger is refused at open, and that both ways of looking find what is wrong and where.
 
     ``elsewhere`` are consequences that may be reported besides; anything else would accuse an innocent row.
     """
     for found in (refused(path), refused(path, read_only=True)):
         chain_faults = {(kind, seq) for kind, seq in found if kind != "head_mismatch"}
-        assert expected <= chain_faults <= expected | (elsewhere or set())
+        assert expected <= chain_faults <= expected | elsewhere
     found = reported(path)
-    assert expected <= found <= expected | (elsewhere or set())
+    assert expected <= found <= expected | elsewhere

@@ -58,8 +58,9 @@ def _pages(ledger: Ledger) -> Iterator[ChainEntry]:
         cursor = page.next_cursor
 
 
-def faults(report: VerificationReport) -> set[Fault]:
-    """Return the faults of a report as (kind, seq)."""
+def faults(report: VerificationReport | None) -> set[Fault]:
+    """Return the faults of a report as (kind, seq); an exception that should carry a report must have one."""
+    assert report is not None
     return {(error.kind, error.seq) for error in report.errors}
 
 

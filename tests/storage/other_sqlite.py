@@ -38,9 +38,9 @@ def declare(connection: sqlite3.Connection, name: str, sql: str) -> None:
 
 
 def without_constraints(sql: str) -> str:
-    """Return a table's declaration with its columns and primary key only."""
+    """Return a table's declaration with its columns only, and as much of a primary key as its pages need."""
     sql = sql.replace(") STRICT, WITHOUT ROWID", ") WITHOUT ROWID").replace(") STRICT", ")")
-    sql = sql.replace("seq INTEGER PRIMARY KEY", "seq @ PRIMARY KEY")
+    sql = sql.replace("seq INTEGER PRIMARY KEY", "seq @ PRIMARY KEY").replace("KEY(prefix, seq)", "KEY(prefix)")
     sql = re.sub(r" (INTEGER|TEXT|BLOB)( NOT NULL)?", "", sql)
     return sql.replace("seq @ PRIMARY KEY", "seq INTEGER PRIMARY KEY")
 

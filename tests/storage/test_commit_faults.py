@@ -62,7 +62,14 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _accounts(template: Path, directory: Path, fault: Fault, failing_io: Path) -> list[Outcome]:
     """Let the program append with every k-th operation failing; return its accounts."""
-    command = [sys.executable, "-m", "tests.storage.faulty_writer", template, directory, json.dumps(asdict(fault))]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.storage.faulty_writer",
+        str(template),
+        str(directory),
+        json.dumps(asdict(fault)),
+    ]
     environment = os.environ | {"LD_PRELOAD": str(failing_io)}
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr

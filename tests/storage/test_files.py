@@ -1,9 +1,8 @@
 """Where the files of a ledger are, who may read them, and what may not be written stays unwritten."""
 
+import ctypes
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -30,7 +29,8 @@ from tests.storage.stranger import Stranger
 
 from nucleus import NucleusError
 
-NOBODY = 65_534
+# Of <linux/capability.h>.
+_CAPABILITY_VERSION_3 = 0x20080522
 
 
 def _mode(path: Path) -> int:
@@ -135,7 +135,7 @@ def test_names_on_a_medium_that_cannot_be_written(unwritable: Path, name: str) -
     with open_ledger(path) as ledger:
         ledger.append(note(0), context=ALICE)
     _make_unwritable(unwritable)
-    assert run(read_as_nobody, path) == ["1"]
+    assert run(read_without_override, path) == ["1"]
 
 
 def use_relative_path(directory: Path, pipe: Connection) -> None:
@@ -246,27 +246,29 @@ def _make_writable(directory: Path) -> None:
 
 
 @pytest.fixture
-def unwritable() -> Iterator[Path]:
-    """A directory that :func:`read_as_nobody` cannot write to, and that everybody can reach."""
-    # pytest's own directories are the test user's alone.
-    directory = Path(tempfile.mkdtemp(prefix="nucleus-"))
-    directory.chmod(0o555)
+def unwritable(tmp_path: Path) -> Iterator[Path]:
+    """A directory that cannot be written to without the right to pass over its mode."""
+    directory = tmp_path / "unwritable"
+    directory.mkdir(mode=0o555)
     yield directory
     _make_writable(directory)
-    shutil.rmtree(directory)
 
 
-def _become_nobody() -> None:
-    """Give up the right to write everywhere; whoever is not root never had it."""
-    if os.geteuid() == 0:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
+def _give_up_override() -> None:
+    """Give up root's right to pass over file modes (capabilities 1 and 2); nobody else has it anyway."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    sets = (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, sets) == 0, os.strerror(ctypes.get_errno())
+    for index in range(3):
+        # Effective, permitted, inheritable.
+        sets[index] &= ~0b110
+    assert libc.capset(header, sets) == 0, os.strerror(ctypes.get_errno())
 
 
-def read_as_nobody(path: Path, pipe: Connection) -> None:
+def read_without_override(path: Path, pipe: Connection) -> None:
     """Read and verify a ledger without the right to write anything; tell its length or what went wrong."""
-    _become_nobody()
+    _give_up_override()
     try:
         path.with_name("probe").touch()
     except PermissionError:
@@ -288,7 +290,7 @@ def test_medium_that_cannot_be_written(sample_template: Path, unwritable: Path) 
     path = copy_ledger(sample_template, unwritable)
     before = kept(path)
     _make_unwritable(unwritable)
-    assert run(read_as_nobody, path) == [str(LENGTH)]
+    assert run(read_without_override, path) == [str(LENGTH)]
     assert kept(path) == before
     assert files_of(path) == [path, anchor_of(path)]
 
@@ -300,13 +302,13 @@ def test_tampering_on_a_medium_that_cannot_be_written(
     path = copy_ledger(sample_template, unwritable)
     stranger.edit(path, "DELETE FROM entries WHERE seq = 11")
     _make_unwritable(unwritable)
-    (line,) = run(read_as_nobody, path)
+    (line,) = run(read_without_override, path)
     assert line.startswith("IntegrityError")
 
 
-def write_as_nobody(path: Path, pipe: Connection) -> None:
+def write_without_override(path: Path, pipe: Connection) -> None:
     """Open for writing without the right to."""
-    _become_nobody()
+    _give_up_override()
     try:
         open_ledger(path).close()
     except NucleusError as error:
@@ -319,7 +321,7 @@ def test_writing_where_nothing_can_be_written_is_a_clear_error(sample_template: 
     before = kept(path)
     _make_unwritable(unwritable)
     for target in (path, unwritable / "new.db", unwritable / "sub" / "new.db"):
-        (line,) = run(write_as_nobody, target)
+        (line,) = run(write_without_override, target)
         assert str(target) in line
     assert kept(path) == before
     assert files_of(path) == [path, anchor_of(path)]
@@ -338,7 +340,7 @@ def test_log_on_a_medium_that_cannot_be_written(tmp_path: Path, unwritable: Path
         path.with_name(path.name + "-shm").unlink()
     assert wal_of(path).stat().st_size > 0
     _make_unwritable(unwritable)
-    (line,) = run(read_as_nobody, path)
+    (line,) = run(read_without_override, path)
     assert line == "12" or (line.startswith("DatabaseError") and str(path) in line and "write-ahead log" in line)
 
 
@@ -347,7 +349,7 @@ def test_unreadable_file_is_a_clear_error(sample_template: Path, unwritable: Pat
     path = copy_ledger(sample_template, unwritable)
     _make_unwritable(unwritable)
     path.chmod(0o000)
-    (line,) = run(read_as_nobody, path)
+    (line,) = run(read_without_override, path)
     assert line.startswith("DatabaseError")
     assert str(path) in line
 

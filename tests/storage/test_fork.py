@@ -1,6 +1,7 @@
 """After a fork the child's copy of a ledger is refused, and neither process harms the other or anybody else."""
 
 import gc
+import itertools
 import multiprocessing
 import os
 import random
@@ -202,14 +203,16 @@ def test_child_opens_its_own(tmp_path: Path) -> None:
     account.check_all(path)
 
 
+def append_on(ledger: Ledger, tag: str, pipe: Connection) -> None:
+    """Append until killed."""
+    for number in itertools.count():
+        writers.acknowledge(pipe, ledger.append(writers.record(tag, number), context=ALICE))
+
+
 def fork_and_append(path: Path, tag: str, pipe: Connection) -> None:
     """Fork a child that outlives this process, from a ledger with a thread in the middle of its appends."""
     ledger = open_ledger(path)
-    appending = threading.Thread(
-        target=lambda: [
-            writers.acknowledge(pipe, ledger.append(writers.record(tag, n), context=ALICE)) for n in range(10**6)
-        ]
-    )
+    appending = threading.Thread(target=append_on, args=(ledger, tag, pipe))
     appending.start()
     time.sleep(0.005)
     heir = os.fork()

@@ -33,6 +33,11 @@ def _replace_by_empty(path: Path) -> None:
     _aside(path).replace(path)
 
 
+def _replace_by_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
 def _replace_all_by_copies(path: Path) -> None:
     for file in (path, wal_of(path), _shm_of(path)):
         _replace_by_copy(file)
@@ -54,7 +59,7 @@ EVENTS: dict[str, Callable[[Path], object]] = {
     "database deleted": lambda path: path.unlink(),
     "database replaced by a copy": _replace_by_copy,
     "database replaced by an empty file": _replace_by_empty,
-    "database replaced by a directory": lambda path: (path.unlink(), path.mkdir()),
+    "database replaced by a directory": _replace_by_directory,
     "database truncated to nothing": lambda path: os.truncate(path, 0),
     "database truncated to one page": lambda path: os.truncate(path, 4096),
     "database cut by a page": lambda path: os.truncate(path, path.stat().st_size - 4096),

@@ -6,7 +6,6 @@ the other library's "last" close deletes the write-ahead log under the first.
 
 import random
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -41,14 +40,13 @@ def test_killed_beside_stdlib(tmp_path: Path) -> None:
         children = [Child(writers.append_beside_stdlib, path, f"w{number}-{n}", 10**6) for n in range(2)]
         for child in children:
             assert child.wait_for_line() == writers.READY
-        time.sleep(chance.uniform(0.005, 0.05))
+        recent = [child.wait_for_line() for child in children for _ in range(chance.randrange(60))]
         for child in children:
             child.kill()
-        recent = []
         for child in children:
-            lines = child.lines()
-            account.add(lines)
-            recent += lines
+            recent += child.lines()
+            assert child.exit_code() == -9
+        account.add(recent)
         with open_ledger(path) as ledger:
             account.check_recent(ledger, recent)
     account.check_all(path)

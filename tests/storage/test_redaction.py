@@ -257,13 +257,15 @@ def redact_until_killed(path: Path, hash: str, pipe: Connection) -> None:
         ledger.redact(hash, reason=REASON, context=ALICE)
         say(pipe, "redacted")
         ledger.append(note(1_000), context=ALICE)
+        threading.Event().wait()
 
 
 def test_kill_during_a_redaction(tmp_path: Path) -> None:
-    """Afterwards the payload is there or recorded as erased; once erased, the next opening leaves no byte of it."""
+    """The payload is there or recorded as erased; once erased, the next opening leaves no byte of it, unasked."""
     chance = random.Random(12)
-    outcomes = []
-    for number in range(40):
+    outcomes = set()
+    delay_s = 0.002
+    for number in range(60):
         path = tmp_path / str(number) / "ledger.db"
         secret = Secret(60_000)
         with open_ledger(path, durability="normal") as ledger:
@@ -272,47 +274,22 @@ def test_kill_during_a_redaction(tmp_path: Path) -> None:
             ledger.append_batch([_filler(n, chance) for n in range(30)], context=ALICE)
         child = Child(redact_until_killed, path, entry.hash)
         assert child.wait_for_line() == writers.READY
-        time.sleep(chance.uniform(0, 0.006))
+        time.sleep(delay_s)
         child.kill()
         acknowledged = "redacted" in child.lines()
-        child.exit_code()
-        if acknowledged:
-            assert secret.traces(path, entry.salt) == []
+        assert child.exit_code() == -9
+        # Around the moment of the acknowledgement all stages of a redaction are met, however fast the machine is.
+        delay_s *= chance.uniform(0.5, 1) if acknowledged else chance.uniform(1, 2)
+        assert not acknowledged or secret.traces(path, entry.salt) == []
         with open_ledger(path) as ledger:
             found = ledger.get(entry.hash, context=ALICE)
-            assert found is not None
-            assert found.redacted or not acknowledged
             assert ledger.verify(deep=True).valid
-            if found.redacted:
-                ledger.redact(entry.hash, reason=REASON, context=ALICE)
-                assert secret.traces(path, entry.salt) == []
-            else:
-                assert found == entry
-        if found.redacted:
-            assert secret.traces(path, entry.salt) == []
-        outcomes.append((acknowledged, found.redacted))
-    assert len(set(outcomes)) > 1, "every kill hit at the same stage: this tested little"
-
-
-def test_erasure_interrupted_before_the_files_were_cleaned(tmp_path: Path) -> None:
-    """Opening finishes what a killed redaction had committed, without being asked."""
-    chance = random.Random(13)
-    for number in range(30):
-        path = tmp_path / str(number) / "ledger.db"
-        secret = Secret(20_000)
-        with open_ledger(path) as ledger:
-            entry = ledger.append(Record(id="s", stream="notes", payload=secret.payload), context=ALICE)
-            ledger.append_batch([_filler(n, chance) for n in range(10)], context=ALICE)
-        child = Child(redact_until_killed, path, entry.hash)
-        assert child.wait_for_line() == writers.READY
-        time.sleep(chance.uniform(0, 0.003))
-        child.kill()
-        child.lines()
-        child.exit_code()
-        with open_ledger(path) as ledger:
-            found = ledger.get(entry.hash, context=ALICE)
         assert found is not None
+        assert found == entry or found.redacted
         assert found.redacted == (secret.traces(path, entry.salt) == [])
+        assert found.redacted or not acknowledged
+        outcomes.add((acknowledged, found.redacted))
+    assert {(True, True), (False, False)} <= outcomes
 
 
 def test_backup_after_a_redaction_has_no_byte_of_it(tmp_path: Path) -> None:

@@ -59,15 +59,14 @@ def _near(old: Value, chance: random.Random) -> Value:
 
 def _any(chance: random.Random) -> Value:
     size = chance.choice([0, 1, 15, 16, 31, 32, 33, 64])
-    return chance.choice(
-        [
-            None,
-            chance.randrange(-(2**63), 2**63),
-            chance.random() * 10 ** chance.randrange(-10, 20),
-            chance.randbytes(size),
-            chance.randbytes(size).hex(),
-            '{"n":' + str(chance.randrange(10**6)) + "}",
-            "[]",
-            "{}",
-        ]
-    )
+    values: list[Value] = [
+        None,
+        chance.randrange(-(2**63), 2**63),
+        chance.random() * 10 ** chance.randrange(-10, 20),
+        chance.randbytes(size),
+        chance.randbytes(size).hex(),
+        '{"n":' + str(chance.randrange(10**6)) + "}",
+        "[]",
+        "{}",
+    ]
+    return chance.choice(values)

@@ -33,5 +33,8 @@ pub const MAX_DEPTH: usize = 128;
 /// The engine's own stream of redaction records; a caller's append to it is refused.
 pub const REDACTIONS_STREAM: &str = "redactions";
 
+/// What the id of a redaction record begins with; the hash of the erased entry follows.
+pub const REDACTION_ID_PREFIX: &str = "redaction:";
+
 /// The engine's own stream of access grants; a caller's append to it is refused.
 pub const ACL_GRANTS_STREAM: &str = "acl_grants";

@@ -16,7 +16,7 @@ use crate::error::shortened;
 use crate::hash::{Domain, Hash, Header, hash_batch, ledger_hash};
 use crate::index_sum::{IndexSum, SumKey};
 use crate::record::{MAX_ID_BYTES, MAX_STREAM_BYTES};
-use crate::{FORMAT, MAX_SAFE_INTEGER, REDACTIONS_STREAM};
+use crate::{FORMAT, MAX_SAFE_INTEGER, REDACTION_ID_PREFIX, REDACTIONS_STREAM};
 
 /// How many faults a report keeps; all are counted.
 pub const MAX_ERRORS_KEPT: usize = 1000;
@@ -134,6 +134,12 @@ impl VerificationReport {
         if self.errors.len() < MAX_ERRORS_KEPT {
             self.errors.push(error);
         }
+    }
+
+    /// Takes back what the comparison with an anchor found, for a caller who accepts it.
+    pub fn forgive_anchor(&mut self) {
+        self.errors.retain(|error| error.kind != ErrorKind::HeadMismatch);
+        self.counts.remove(&ErrorKind::HeadMismatch);
     }
 
     /// Checks the end of the chain against what is known from elsewhere.
@@ -546,7 +552,11 @@ impl<'a> RangeVerifier<'a> {
         };
         if &self.texts[row.stream.clone()] == REDACTIONS_STREAM {
             let payload = &self.commitments[commitment.start + 16..commitment.end];
-            self.report.recorded.extend(std::str::from_utf8(payload).ok().and_then(redaction_target));
+            let target = std::str::from_utf8(payload).ok().and_then(redaction_target);
+            let names_it = |(_, hash): &(i64, Hash)| {
+                self.texts[row.record_id.clone()].strip_prefix(REDACTION_ID_PREFIX) == Some(&hash.to_string())
+            };
+            self.report.recorded.extend(target.filter(names_it));
         }
     }
 }

@@ -12,7 +12,21 @@ mod query;
 pub mod storage;
 
 pub use config::{Durability, LedgerConfig, SqliteConfig, StorageConfig};
-pub use engine::LedgerEngine;
+pub use engine::{AppendOptions, LedgerEngine, NewRecord};
 pub use error::{Error, Result};
 pub use query::{Cursor, Order, QueryFilters, QueryPage};
 pub use storage::{Progress, Stats};
+
+/// Verifies a whole chain held in memory, seq 0 first.
+///
+/// It has threads of its own for the time of the call: a shared pool would not survive a fork of the process.
+pub fn verify_chain(
+    entries: &[nucleus_core::ChainEntry],
+    ledger_id: &str,
+) -> Result<nucleus_core::VerificationReport> {
+    config::check_ledger_id(ledger_id)?;
+    let pool = rayon::ThreadPoolBuilder::new()
+        .build()
+        .map_err(|error| Error::Config(format!("no threads to verify with: {error}")))?;
+    Ok(pool.install(|| nucleus_core::verify_chain(entries, ledger_id)))
+}

@@ -20,6 +20,18 @@ pub enum Order {
     Descending,
 }
 
+impl FromStr for Order {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "asc" => Ok(Self::Ascending),
+            "desc" => Ok(Self::Descending),
+            _ => Err(Error::Config(format!("order must be \"asc\" or \"desc\", not \"{}\"", text.escape_debug()))),
+        }
+    }
+}
+
 /// Where the next page begins: the last seq of the page before, and the direction it was read in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cursor {

@@ -1,1 +1,71 @@
+//! `nucleus._core`: the engine as Python sees it.
+//!
+//! Every file here does three things: take Python arguments and make them owned Rust values, detach from the
+//! interpreter for the work, answer a typed object. No rule of the ledger is decided here.
 
+// PyO3 hands arguments over by value.
+#![allow(clippy::needless_pass_by_value)]
+
+mod chain;
+mod engine;
+mod errors;
+mod json;
+mod records;
+mod report;
+
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use crate::errors::to_python;
+
+/// The compiled core of Nucleus.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::chain::{ChainEntry, verify_chain};
+    #[pymodule_export]
+    use super::engine::{Engine, QueryPage};
+    #[pymodule_export]
+    use super::records::Record;
+    #[pymodule_export]
+    use super::report::{VerificationError, VerificationReport};
+    #[pymodule_export]
+    use super::{canonicalize, canonicalize_json, check_oid};
+
+    /// How the module was built.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)]
+    const BUILD_PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
+
+    use pyo3::prelude::*;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("SQLITE_VERSION", nucleus_engine::storage::sqlite::library_version())
+    }
+}
+
+/// RFC 8785 canonical JSON of a Python value.
+#[pyfunction]
+fn canonicalize<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bound<'py, pyo3::types::PyBytes>> {
+    let mut out = String::new();
+    json::write(value, &mut out).map_err(|error| to_python(py, error.into()))?;
+    Ok(pyo3::types::PyBytes::new(py, out.as_bytes()))
+}
+
+/// RFC 8785 canonical JSON of a JSON text.
+#[pyfunction]
+fn canonicalize_json<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, pyo3::types::PyBytes>> {
+    let text = json::text_argument(text)?;
+    let canonical = py
+        .detach(|| nucleus_core::CanonicalJson::from_text(&text))
+        .map_err(|error| to_python(py, error.into()))?;
+    Ok(pyo3::types::PyBytes::new(py, canonical.as_str().as_bytes()))
+}
+
+/// Checks the form of an OID.
+#[pyfunction]
+fn check_oid(py: Python<'_>, oid: &Bound<'_, PyString>) -> PyResult<()> {
+    let oid = json::utf8(oid).map_err(|error| to_python(py, error.into()))?;
+    nucleus_core::oid::check_oid(oid).map_err(|error| to_python(py, error.into()))
+}

@@ -1,0 +1,121 @@
+"""A tamper-evident, append-only ledger that a Python service embeds, the way it embeds SQLite.
+
+>>> import nucleus
+>>> alice = nucleus.RequestContext.local("oid:onoal:user:alice")
+>>> with nucleus.create_ledger("my-ledger") as ledger:
+...     entry = ledger.append({"id": "r-1", "stream": "notes", "payload": {"n": 1}}, context=alice)
+...     ledger.get(entry.hash, context=alice).record.payload
+{'n': 1}
+"""
+
+import warnings
+from importlib.metadata import version
+
+from nucleus._core import (
+    BUILD_PROFILE,
+    ChainEntry,
+    QueryPage,
+    Record,
+    VerificationError,
+    VerificationReport,
+    canonicalize,
+    canonicalize_json,
+    check_oid,
+    verify_chain,
+)
+from nucleus.aio import AsyncLedger, create_async_ledger
+from nucleus.auth.context import RequestContext
+from nucleus.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    CommitInDoubtError,
+    ConfigError,
+    ConflictError,
+    ContextRequiredError,
+    DatabaseError,
+    ForkedLedgerError,
+    IntegrityError,
+    InvalidRecordError,
+    LedgerClosedError,
+    ModuleAlreadyRegisteredError,
+    ModuleError,
+    ModuleLifecycleError,
+    NucleusError,
+    RecordRefusedError,
+    SchemaVersionError,
+    StorageError,
+    StorageReplacedError,
+    UnknownModuleError,
+)
+from nucleus.exporting import ExportHeader
+from nucleus.importing import import_ledger
+from nucleus.ledger import Ledger, ModuleConfig, create_ledger
+from nucleus.query import QueryFilters
+from nucleus.storage import (
+    InMemoryStorage,
+    SqliteStorage,
+    StorageConfig,
+    auto_storage,
+    in_memory_storage,
+    postgres_storage,
+    sqlite_storage,
+)
+
+__all__ = [
+    "AccessDeniedError",
+    "AsyncLedger",
+    "AuthenticationError",
+    "ChainEntry",
+    "CommitInDoubtError",
+    "ConfigError",
+    "ConflictError",
+    "ContextRequiredError",
+    "DatabaseError",
+    "ExportHeader",
+    "ForkedLedgerError",
+    "InMemoryStorage",
+    "IntegrityError",
+    "InvalidRecordError",
+    "Ledger",
+    "LedgerClosedError",
+    "ModuleAlreadyRegisteredError",
+    "ModuleConfig",
+    "ModuleError",
+    "ModuleLifecycleError",
+    "NucleusError",
+    "QueryFilters",
+    "QueryPage",
+    "Record",
+    "RecordRefusedError",
+    "RequestContext",
+    "SchemaVersionError",
+    "SqliteStorage",
+    "StorageConfig",
+    "StorageError",
+    "StorageReplacedError",
+    "UnknownModuleError",
+    "VerificationError",
+    "VerificationReport",
+    "__version__",
+    "auto_storage",
+    "canonicalize",
+    "canonicalize_json",
+    "check_oid",
+    "create_async_ledger",
+    "create_ledger",
+    "import_ledger",
+    "in_memory_storage",
+    "postgres_storage",
+    "sqlite_storage",
+    "verify_chain",
+]
+
+__version__ = version("nucleus-ledger")
+
+if BUILD_PROFILE == "debug":
+    warnings.warn(
+        "nucleus was built without optimisation and is many times slower than it should be; "
+        "build it with `maturin develop --release`",
+        RuntimeWarning,
+        stacklevel=2,
+    )

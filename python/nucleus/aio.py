@@ -1,0 +1,257 @@
+"""The ledger for asyncio services: the same methods, awaited."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Any, Self, TypedDict, TypeVar, Unpack
+
+from nucleus._core import ChainEntry, QueryPage, Record, VerificationReport
+from nucleus.auth.context import RequestContext
+from nucleus.errors import ForkedLedgerError, LedgerClosedError
+from nucleus.exporting import BinaryWriter
+from nucleus.ledger import Ledger, ModuleConfig, Progress, create_ledger
+from nucleus.query import QueryFilters
+from nucleus.storage import StorageConfig
+
+T = TypeVar("T")
+
+
+class LedgerOptions(TypedDict, total=False):
+    """The keyword arguments of :func:`nucleus.create_ledger`."""
+
+    storage: StorageConfig | None
+    modules: Sequence[ModuleConfig]
+    verify_on_open: bool
+    expected_head: str | None
+    expected_length: int | None
+    accept_rollback: bool
+    max_record_bytes: int
+    progress: Progress | None
+
+
+@asynccontextmanager
+async def create_async_ledger(
+    id: str | None = None, *, max_threads: int = 16, **options: Unpack[LedgerOptions]
+) -> AsyncIterator["AsyncLedger"]:
+    """Open a ledger for an ``async with`` block, which closes it; see :meth:`AsyncLedger.open`."""
+    ledger = await AsyncLedger.open(id, max_threads=max_threads, **options)
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+class AsyncLedger:
+    """An open ledger whose methods are awaited. :meth:`open` makes one; leaving its ``async with`` block closes it.
+
+    Arguments, answers and errors are those of :class:`nucleus.Ledger`. The work runs in threads of the ledger's own,
+    without the interpreter lock, so that the event loop goes on; appends that wait at the same time share a commit.
+
+    Cancelling a call that waits for a free thread withdraws it. Work that has begun runs to its end whatever happens
+    to the one who waits for it: a batch is appended whole or not at all, and a cancelled append may be durable all the
+    same. ``append(..., unique=True)`` repeats such an append safely.
+    """
+
+    def __init__(self, ledger: Ledger, executor: ThreadPoolExecutor) -> None:
+        self._ledger = ledger
+        self._executor = executor
+        self._process_id = os.getpid()
+        self._closing = False
+
+    @classmethod
+    async def open(cls, id: str | None = None, *, max_threads: int = 16, **options: Unpack[LedgerOptions]) -> Self:
+        """Open a ledger, creating it where there is none, and verify it.
+
+        Args:
+            id: as for :func:`nucleus.create_ledger`.
+            max_threads: how many calls run at the same time; the others wait.
+            options: as for :func:`nucleus.create_ledger`; ``progress`` is called in a thread of the ledger.
+
+        Raises:
+            ValueError: ``max_threads`` is less than 1.
+            NucleusError: as for :func:`nucleus.create_ledger`.
+        """
+        executor = ThreadPoolExecutor(max_threads, thread_name_prefix="nucleus")
+        opening = executor.submit(create_ledger, id, **options)
+        try:
+            return cls(await asyncio.wrap_future(opening), executor)
+        except BaseException:
+            # Cancelled while it was being opened, the ledger belongs to nobody.
+            opening.add_done_callback(_close_opened)
+            executor.shutdown(wait=False)
+            raise
+
+    @property
+    def id(self) -> str:
+        """The ledger's id."""
+        return self._ledger.id
+
+    @property
+    def path(self) -> str | None:
+        """The database file; None in memory."""
+        return self._ledger.path
+
+    @property
+    def closed(self) -> bool:
+        """True once :meth:`close` has been called."""
+        return self._closing or self._ledger.closed
+
+    def has_storage(self) -> bool:
+        """Return True when the ledger is kept in a file, False when it is in memory only. Does not wait."""
+        return self._ledger.has_storage()
+
+    async def append(
+        self,
+        record: Record | Mapping[str, Any],
+        context: RequestContext | None = None,
+        *,
+        unique: bool = False,
+        expected_head: str | None = None,
+    ) -> ChainEntry:
+        """Append one record; see :meth:`nucleus.Ledger.append`."""
+        return await self._run(
+            lambda: self._ledger.append(record, context, unique=unique, expected_head=expected_head)
+        )
+
+    async def append_batch(
+        self,
+        records: Iterable[Record | Mapping[str, Any]],
+        context: RequestContext | None = None,
+        *,
+        expected_head: str | None = None,
+    ) -> list[ChainEntry]:
+        """Append several records, all or none; see :meth:`nucleus.Ledger.append_batch`."""
+        # The caller's iterable is consumed here: it need not be fit for another thread.
+        batch = list(records)
+        return await self._run(lambda: self._ledger.append_batch(batch, context, expected_head=expected_head))
+
+    async def get(self, hash: str, context: RequestContext | None = None) -> ChainEntry | None:
+        """Return the entry with this hash, or None; see :meth:`nucleus.Ledger.get`."""
+        return await self._run(lambda: self._ledger.get(hash, context))
+
+    async def get_by_id(self, id: str, context: RequestContext | None = None) -> ChainEntry | None:
+        """Return the newest entry whose record has this id, or None; see :meth:`nucleus.Ledger.get_by_id`."""
+        return await self._run(lambda: self._ledger.get_by_id(id, context))
+
+    async def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
+        """Return all entries whose record has this id; see :meth:`nucleus.Ledger.history`."""
+        return await self._run(lambda: self._ledger.history(id, context))
+
+    async def query(self, filters: QueryFilters, context: RequestContext | None = None) -> QueryPage:
+        """Return one page of the entries that match; see :meth:`nucleus.Ledger.query`."""
+        return await self._run(lambda: self._ledger.query(filters, context))
+
+    def entries(self, context: RequestContext | None = None, *, start_seq: int = 0) -> AsyncIterator[ChainEntry]:
+        """Iterate over the chain in order with ``async for``; see :meth:`nucleus.Ledger.entries`."""
+        return self._entries(self._ledger.pages(context, start_seq=start_seq))
+
+    async def _entries(self, pages: Iterator[list[ChainEntry]]) -> AsyncIterator[ChainEntry]:
+        while page := await self._run(lambda: next(pages, None)):
+            for entry in page:
+                yield entry
+
+    async def head(self) -> tuple[int, str] | None:
+        """Return (seq, hash) of the newest entry, or None when the ledger is empty."""
+        return await self._run(self._ledger.head)
+
+    async def length(self) -> int:
+        """Return the number of entries; ``len()`` cannot be awaited."""
+        return await self._run(self._ledger.__len__)
+
+    async def verify(
+        self,
+        *,
+        deep: bool = False,
+        expected_head: str | None = None,
+        expected_length: int | None = None,
+        progress: Progress | None = None,
+    ) -> VerificationReport:
+        """Verify the whole chain; see :meth:`nucleus.Ledger.verify`. ``progress`` is called in another thread."""
+        return await self._run(
+            lambda: self._ledger.verify(
+                deep=deep, expected_head=expected_head, expected_length=expected_length, progress=progress
+            )
+        )
+
+    async def verify_storage(self, *, progress: Progress | None = None) -> VerificationReport:
+        """Verify the chain and the database that holds it; see :meth:`nucleus.Ledger.verify_storage`."""
+        return await self._run(lambda: self._ledger.verify_storage(progress=progress))
+
+    async def redact(self, hash: str, reason: str, context: RequestContext | None = None) -> ChainEntry:
+        """Erase the payload of one entry for good; see :meth:`nucleus.Ledger.redact`."""
+        return await self._run(lambda: self._ledger.redact(hash, reason, context))
+
+    async def backup(
+        self, path: str | os.PathLike[str], *, progress: Progress | None = None
+    ) -> tuple[int, str] | None:
+        """Write a copy to a new file; see :meth:`nucleus.Ledger.backup`. ``progress`` is called in another thread."""
+        return await self._run(lambda: self._ledger.backup(path, progress=progress))
+
+    async def export(
+        self,
+        target: str | os.PathLike[str] | BinaryWriter,
+        context: RequestContext | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> int:
+        """Write the chain as JSON Lines; see :meth:`nucleus.Ledger.export`.
+
+        ``target.write`` and ``progress`` are called in another thread.
+        """
+        return await self._run(lambda: self._ledger.export(target, context, progress=progress))
+
+    async def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext | None = None) -> int:
+        """Append entries of an export unchanged; see :meth:`nucleus.Ledger.import_entries`."""
+        batch = list(entries)
+        return await self._run(lambda: self._ledger.import_entries(batch, context))
+
+    async def stats(self) -> dict[str, Any]:
+        """Return figures about the ledger; see :meth:`nucleus.Ledger.stats`."""
+        return await self._run(self._ledger.stats)
+
+    async def close(self) -> None:
+        """Let the calls that have been made come to their end, then close the ledger and end its threads.
+
+        Closing twice does nothing; whoever calls waits until the ledger is closed.
+        """
+        self._check_process()
+        self._closing = True
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._executor.shutdown(wait=True)
+        self._ledger.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncLedger of {self._ledger!r}>"
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Run ``work`` in a thread of the ledger and wait for it."""
+        self._check_process()
+        if self._closing:
+            raise LedgerClosedError("the ledger is closed; open it again")
+        return await asyncio.wrap_future(self._executor.submit(work))
+
+    def _check_process(self) -> None:
+        # The threads did not survive the fork: whoever waited for one would wait for ever.
+        if self._process_id != os.getpid():
+            raise ForkedLedgerError(
+                f"the ledger was opened in process {self._process_id} and this is process {os.getpid()}, "
+                "forked from it; open the ledger again in this process"
+            )
+
+
+def _close_opened(opening: Future[Ledger]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()

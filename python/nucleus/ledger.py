@@ -1,0 +1,414 @@
+"""The ledger: the one object a service works with."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from types import TracebackType
+from typing import Any, Self
+
+from nucleus._core import ChainEntry, Engine, QueryPage, Record, VerificationReport
+from nucleus.auth.context import RequestContext
+from nucleus.errors import ContextRequiredError, InvalidRecordError, UnknownModuleError
+from nucleus.exporting import BinaryWriter, read_pages, write_export
+from nucleus.query import QueryFilters
+from nucleus.storage import InMemoryStorage, StorageConfig
+
+Progress = Callable[[int, int], object]
+"""Called as ``progress(done, total)`` now and then during long work; an exception it raises stops the work."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModuleConfig:
+    """A module that a ledger runs.
+
+    Args:
+        id: the module's id, e.g. ``"proof"``.
+        version: the module's version, e.g. ``"1.0.0"``.
+        config: the module's own settings.
+    """
+
+    id: str
+    version: str
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+
+def create_ledger(
+    id: str | None = None,
+    *,
+    storage: StorageConfig | None = None,
+    modules: Sequence[ModuleConfig] = (),
+    verify_on_open: bool = True,
+    expected_head: str | None = None,
+    expected_length: int | None = None,
+    accept_rollback: bool = False,
+    max_record_bytes: int = 16_777_216,
+    progress: Progress | None = None,
+) -> "Ledger":
+    """Open a ledger, creating it where there is none, and verify it.
+
+    Args:
+        id: the ledger's id, 1 to 255 bytes of UTF-8 without control characters. It is part of every hash, so a chain
+            cannot be passed off as another ledger's. None takes it from an existing file.
+        storage: where the ledger is kept, from :func:`nucleus.sqlite_storage` and its siblings; None is memory.
+        modules: the modules it runs. This release knows none yet.
+        verify_on_open: recompute every hash and link first, and refuse a ledger that does not add up.
+        expected_head: head hash known from elsewhere (64 hexadecimal digits): the chain must end in it.
+        expected_length: number of entries known from elsewhere: the chain must have as many.
+        accept_rollback: open a ledger that is older than its anchor file says, such as a restored backup.
+        max_record_bytes: largest record accepted: canonical payload and meta together, in bytes.
+        progress: called as ``progress(done, total)``, in entries, while verifying.
+
+    Raises:
+        ConfigError: the arguments do not fit each other, or the file is another ledger's, or is not there to be read.
+        IntegrityError: the ledger does not add up; the exception's ``report`` says what and where.
+        SchemaVersionError: the file was written by a newer version of Nucleus.
+        DatabaseError: the file cannot be read, or is not a ledger.
+        UnknownModuleError: ``modules`` names a module that does not exist.
+    """
+    for module in modules:
+        raise UnknownModuleError(f"there is no module `{module.id}`; leave it out of modules", module_id=module.id)
+    options: dict[str, Any] = {}
+    if storage is not None and not isinstance(storage, InMemoryStorage):
+        options = {
+            "path": storage.path,
+            "read_only": storage.read_only,
+            "durability": storage.durability,
+            "busy_timeout_ms": storage.busy_timeout_ms,
+        }
+    engine = Engine(
+        id=id,
+        max_record_bytes=max_record_bytes,
+        verify_on_open=verify_on_open,
+        accept_rollback=accept_rollback,
+        expected_head=expected_head,
+        expected_length=expected_length,
+        progress=progress,
+        **options,
+    )
+    return Ledger(engine)
+
+
+class Ledger:
+    """An open ledger; :func:`create_ledger` makes one. Leaving its ``with`` block closes it.
+
+    Every method may be called from any thread. Every call that reads or writes records takes the context of the one
+    who asks, as ``context=`` or as the last positional argument. Besides what is named below, every method raises
+    :class:`~nucleus.LedgerClosedError` after :meth:`close`, :class:`~nucleus.ForkedLedgerError` in a forked child,
+    :class:`~nucleus.StorageReplacedError` once the file was moved or replaced, and :class:`~nucleus.DatabaseError`
+    when the database reports an error.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def id(self) -> str:
+        """The ledger's id."""
+        return self._engine.id
+
+    @property
+    def path(self) -> str | None:
+        """The database file; None in memory."""
+        return self._engine.path
+
+    @property
+    def closed(self) -> bool:
+        """True after :meth:`close`."""
+        return self._engine.closed
+
+    def append(
+        self,
+        record: Record | Mapping[str, Any],
+        context: RequestContext | None = None,
+        *,
+        unique: bool = False,
+        expected_head: str | None = None,
+    ) -> ChainEntry:
+        """Append one record; when this returns, it is durable.
+
+        Args:
+            record: a :class:`~nucleus.Record`, or a mapping ``{id, stream, payload, timestamp?, meta?}``.
+            context: who asks; recorded as ``meta.requester_oid``.
+            unique: answer the existing entry when the same id with the same content is there already, so that a retry
+                appends nothing twice.
+            expected_head: append only if the chain ends in this hash (64 hexadecimal digits).
+
+        Raises:
+            ContextRequiredError: nobody asks.
+            InvalidRecordError: the record is out of bounds or has no canonical form; the message names the place.
+            ConflictError: ``unique`` and the id is there with other content, or the head is not ``expected_head``.
+            CommitInDoubtError: whether the record is durable is not known.
+        """
+        requester_oid = require_oid(context)
+        return self._engine.append(_as_record(record), requester_oid, unique=unique, expected_head=expected_head)
+
+    def append_batch(
+        self,
+        records: Iterable[Record | Mapping[str, Any]],
+        context: RequestContext | None = None,
+        *,
+        expected_head: str | None = None,
+    ) -> list[ChainEntry]:
+        """Append several records, all or none; when this returns, they are durable.
+
+        Args:
+            records: as for :meth:`append`.
+            context: who asks; recorded as ``meta.requester_oid`` of each.
+            expected_head: append only if the chain ends in this hash (64 hexadecimal digits).
+
+        Raises:
+            ContextRequiredError: nobody asks.
+            InvalidRecordError: a record is out of bounds or has no canonical form; the message names which and where.
+            ConflictError: the head is not ``expected_head``.
+            CommitInDoubtError: whether the records are durable is not known.
+        """
+        requester_oid = require_oid(context)
+        batch = records if isinstance(records, list | tuple) else list(records)
+        return self._engine.append_batch(batch, requester_oid, expected_head=expected_head)
+
+    def get(self, hash: str, context: RequestContext | None = None) -> ChainEntry | None:
+        """Return the entry with this hash (64 hexadecimal digits), or None.
+
+        Raises:
+            ContextRequiredError: nobody asks.
+        """
+        require_oid(context)
+        return self._engine.get(hash)
+
+    def get_by_id(self, id: str, context: RequestContext | None = None) -> ChainEntry | None:
+        """Return the newest entry whose record has this id, or None.
+
+        Raises:
+            ContextRequiredError: nobody asks.
+        """
+        require_oid(context)
+        return self._engine.get_by_id(id)
+
+    def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
+        """Return all entries whose record has this id, in chain order.
+
+        Raises:
+            ContextRequiredError: nobody asks.
+        """
+        require_oid(context)
+        return self._engine.history(id)
+
+    def query(self, filters: QueryFilters, context: RequestContext | None = None) -> QueryPage:
+        """Return one page of the entries that match the filters.
+
+        Raises:
+            ContextRequiredError: nobody asks.
+            ConfigError: the cursor is not one that a query with these filters answered.
+            InvalidRecordError: a value of ``filters.payload`` has no canonical form.
+        """
+        require_oid(context)
+        return self._engine.query(
+            stream=filters.stream,
+            id=filters.id,
+            since=filters.since,
+            until=filters.until,
+            payload=filters.payload,
+            limit=filters.limit,
+            offset=filters.offset,
+            cursor=filters.cursor,
+            order=filters.order,
+            with_total=filters.with_total,
+        )
+
+    def entries(self, context: RequestContext | None = None, *, start_seq: int = 0) -> Iterator[ChainEntry]:
+        """Iterate over the chain in order, in bounded memory, up to the newest entry at the time it is reached.
+
+        Args:
+            context: who asks.
+            start_seq: seq of the first entry.
+
+        Raises:
+            ContextRequiredError: nobody asks; raised by the call, before the first entry is asked for.
+        """
+        return chain.from_iterable(self.pages(context, start_seq=start_seq))
+
+    def pages(self, context: RequestContext | None = None, *, start_seq: int = 0) -> Iterator[list[ChainEntry]]:
+        """Iterate over the same entries as :meth:`entries`, in the pages they are read in: lists of up to 1,000.
+
+        Raises:
+            ContextRequiredError: nobody asks; raised by the call.
+        """
+        require_oid(context)
+        return read_pages(self._engine, start_seq)
+
+    def head(self) -> tuple[int, str] | None:
+        """Return (seq, hash) of the newest entry, or None when the ledger is empty."""
+        return self._engine.head()
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return len(self._engine)
+
+    def __bool__(self) -> bool:
+        """Return True: an empty ledger is a ledger."""
+        return True
+
+    def verify(
+        self,
+        *,
+        deep: bool = False,
+        expected_head: str | None = None,
+        expected_length: int | None = None,
+        progress: Progress | None = None,
+    ) -> VerificationReport:
+        """Recompute every hash and link of the chain, and compare what is derived from it.
+
+        Args:
+            deep: also run the database's own integrity check, which finds edited indexes.
+            expected_head: head hash known from elsewhere (64 hexadecimal digits).
+            expected_length: number of entries known from elsewhere.
+            progress: called as ``progress(done, total)``, in entries.
+
+        Returns:
+            What was found: read its ``valid``. Faults are reported, not raised.
+        """
+        return self._engine.verify(
+            deep=deep, expected_head=expected_head, expected_length=expected_length, progress=progress
+        )
+
+    def verify_storage(self, *, progress: Progress | None = None) -> VerificationReport:
+        """Verify the chain and the database that holds it: :meth:`verify` with ``deep=True``."""
+        return self.verify(deep=True, progress=progress)
+
+    def has_storage(self) -> bool:
+        """Return True when the ledger is kept in a file, False when it is in memory only."""
+        return self._engine.path is not None
+
+    def redact(self, hash: str, reason: str, context: RequestContext | None = None) -> ChainEntry:
+        """Erase the payload and the salt of one entry for good; the chain stays valid.
+
+        Args:
+            hash: hash of the entry, 64 hexadecimal digits.
+            reason: why; it stays on the record.
+            context: who asks; stays on the record as well.
+
+        Returns:
+            The entry of stream ``redactions`` that records the erasure. Erasing again answers the same entry.
+
+        Raises:
+            ContextRequiredError: nobody asks.
+            ConfigError, InvalidRecordError: there is no such entry, or it is one that cannot be erased.
+            CommitInDoubtError: whether the erasure is durable is not known.
+        """
+        requester_oid = require_oid(context)
+        return self._engine.redact(hash, reason, requester_oid)
+
+    def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> tuple[int, str] | None:
+        """Write a consistent, verified copy to a new file while the ledger is in use.
+
+        Args:
+            path: a file that does not exist yet.
+            progress: called as ``progress(done, total)``.
+
+        Returns:
+            (seq, hash) of the copy's newest entry, or None when it is empty.
+
+        Raises:
+            ConfigError: the file exists.
+        """
+        return self._engine.backup(os.fspath(path), progress)
+
+    def export(
+        self,
+        target: str | os.PathLike[str] | BinaryWriter,
+        context: RequestContext | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> int:
+        """Write the chain as it is now as JSON Lines: a header, then one entry a line, with its hashes.
+
+        Args:
+            target: a file that does not exist yet, or an object with ``write(bytes)``.
+            context: who asks.
+            progress: called as ``progress(done, total)``, in entries.
+
+        Returns:
+            The number of entries written.
+
+        Raises:
+            ContextRequiredError: nobody asks.
+            ConfigError: the file exists.
+            ConflictError: an entry was redacted meanwhile; what was written must not be used: export again.
+            OSError: the file cannot be written; nothing is left of it.
+        """
+        require_oid(context)
+        return write_export(self._engine, target, progress)
+
+    def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext | None = None) -> int:
+        """Append entries of an export unchanged, all or none, each verified to continue this chain.
+
+        :func:`nucleus.import_ledger` reads a whole export into a new file with it.
+
+        Args:
+            entries: in chain order, the first with the seq that follows this ledger's newest.
+            context: who asks. It is not recorded: the entries stay as they are.
+
+        Returns:
+            The number of entries now in the ledger.
+
+        Raises:
+            ContextRequiredError: nobody asks.
+            IntegrityError: an entry does not continue the chain, or its hash is wrong.
+            CommitInDoubtError: whether the entries are durable is not known.
+        """
+        require_oid(context)
+        batch = entries if isinstance(entries, list | tuple) else list(entries)
+        return self._engine.import_entries(batch)
+
+    def stats(self) -> dict[str, Any]:
+        """Return figures about the ledger, none of them the content of a record.
+
+        Returns:
+            ``entries`` and ``redacted`` (numbers of entries), ``head`` ((seq, hash) or None), ``streams`` (number of
+            entries by stream), ``first_timestamp``, ``last_timestamp`` and ``created_at`` (milliseconds since the Unix
+            epoch), ``database_bytes`` and ``wal_bytes``.
+        """
+        return self._engine.stats()
+
+    def close(self) -> None:
+        """Close the ledger; closing twice does nothing."""
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "open"
+        return f"<Ledger {self.id!r} {'in memory' if self.path is None else f'at {self.path!r}'}, {state}>"
+
+
+def require_oid(context: RequestContext | None) -> str:
+    """Return who asks.
+
+    Raises:
+        ContextRequiredError: nobody does.
+    """
+    if not isinstance(context, RequestContext):
+        # Only the type is named: what was passed may be a token.
+        passed = "no context" if context is None else f"an object of type {type(context).__name__}"
+        raise ContextRequiredError(
+            f"this call reads or writes records and was given {passed} instead of a RequestContext; "
+            'pass context=RequestContext.local("oid:...") or the context of the request'
+        )
+    if not context.oid:
+        raise ContextRequiredError("the request context has no oid; records are read and written in somebody's name")
+    return context.oid
+
+
+def _as_record(record: Record | Mapping[str, Any]) -> Record:
+    if isinstance(record, Record):
+        return record
+    if isinstance(record, Mapping):
+        return Record.from_dict(record)
+    raise InvalidRecordError(f"a record must be a Record or a mapping, not {type(record).__name__}", path="$")

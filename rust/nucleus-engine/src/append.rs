@@ -1,0 +1,207 @@
+//! Group commit: appends of many threads share one transaction and one `fsync`, each with its own outcome.
+//!
+//! There is no writer thread. The first caller that finds nobody committing becomes the leader: it takes what is queued,
+//! its own append included, commits it, hands out the results and steps down. What arrives during a commit is the next
+//! group. An append that meets nobody else runs on its own thread, without a hand-over.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use nucleus_core::entry::Linker;
+use nucleus_core::{CanonicalJson, ChainEntry, Hash, Record, Salt, canonical};
+
+use crate::engine::AppendOptions;
+use crate::error::{Error, Result};
+use crate::storage::{StorageBackend, WriteTransaction};
+
+/// Most appends in one commit.
+const MAX_GROUP_APPENDS: usize = 512;
+/// Records after which a commit takes no further append.
+const MAX_GROUP_RECORDS: usize = 8_192;
+
+/// A record that needs nothing but its place in the chain.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    pub(crate) record: Record,
+    pub(crate) salt: Salt,
+    pub(crate) payload_hash: Hash,
+    /// The meta as the caller gave it, for the comparison of a unique append.
+    pub(crate) caller_meta: Option<CanonicalJson>,
+    pub(crate) timestamp_given: bool,
+}
+
+/// One call of append: all its records or none.
+#[derive(Debug)]
+pub(crate) struct Append {
+    pub(crate) records: Vec<Prepared>,
+    pub(crate) options: AppendOptions,
+}
+
+/// An append in the queue and, later, its outcome.
+#[derive(Debug)]
+struct Ticket {
+    work: Mutex<Option<Append>>,
+    outcome: Mutex<Option<Result<Vec<ChainEntry>>>>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waiting: VecDeque<Arc<Ticket>>,
+    /// Whether some thread is committing.
+    led: bool,
+}
+
+/// The queue of one ledger.
+#[derive(Debug, Default)]
+pub(crate) struct CommitQueue {
+    /// Held for moments only, never during a commit.
+    state: Mutex<State>,
+    /// Signalled when a leader steps down.
+    stepped_down: Condvar,
+}
+
+impl CommitQueue {
+    /// Queues an append and answers its outcome, leading a commit where nobody else does.
+    pub(crate) fn submit(&self, storage: &dyn StorageBackend, append: Append) -> Result<Vec<ChainEntry>> {
+        let ticket = Arc::new(Ticket { work: Mutex::new(Some(append)), outcome: Mutex::new(None) });
+        let mut state = self.state();
+        state.waiting.push_back(Arc::clone(&ticket));
+        loop {
+            if let Some(outcome) = lock(&ticket.outcome).take() {
+                return outcome;
+            }
+            if state.led {
+                state = self.stepped_down.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            state.led = true;
+            let group = take_group(&mut state);
+            drop(state);
+            let leadership = Leadership { queue: self, group: &group };
+            commit(storage, &group);
+            drop(leadership);
+            state = self.state();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+/// Steps down when dropped, also by a panic: nobody may wait for a leader that is gone.
+struct Leadership<'a> {
+    queue: &'a CommitQueue,
+    group: &'a [Arc<Ticket>],
+}
+
+impl Drop for Leadership<'_> {
+    fn drop(&mut self) {
+        for ticket in self.group {
+            lock(&ticket.outcome).get_or_insert_with(|| {
+                Err(Error::Database("the thread that committed for this append died; nothing was written".to_owned()))
+            });
+        }
+        self.queue.state().led = false;
+        self.queue.stepped_down.notify_all();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take_group(state: &mut State) -> Vec<Arc<Ticket>> {
+    let mut group = Vec::new();
+    let mut records = 0;
+    while group.len() < MAX_GROUP_APPENDS && records < MAX_GROUP_RECORDS {
+        let Some(ticket) = state.waiting.pop_front() else { break };
+        records += lock(&ticket.work).as_ref().map_or(0, |append| append.records.len());
+        group.push(ticket);
+    }
+    group
+}
+
+/// Commits a group and settles every ticket of it.
+fn commit(storage: &dyn StorageBackend, group: &[Arc<Ticket>]) {
+    let mut outcomes: Vec<Result<Vec<ChainEntry>>> = Vec::with_capacity(group.len());
+    let ledger_id = storage.ledger_id().to_owned();
+    let result = storage.write(&mut |transaction| {
+        for ticket in group {
+            let Some(append) = lock(&ticket.work).take() else { continue };
+            let staged = stage(transaction, &ledger_id, append);
+            // What the storage reports concerns the whole transaction; anything else, this caller alone.
+            match staged {
+                Err(error @ (Error::Database(_) | Error::StorageReplaced(_))) => return Err(error),
+                outcome => outcomes.push(outcome),
+            }
+        }
+        Ok(())
+    });
+    for (position, ticket) in group.iter().enumerate() {
+        let outcome = match (&result, outcomes.get_mut(position)) {
+            (Ok(()), Some(outcome)) | (Err(_), Some(outcome @ Err(_))) => std::mem::replace(outcome, Ok(Vec::new())),
+            (Err(error), _) => Err(error.duplicate()),
+            (Ok(()), None) => Err(Error::Closed),
+        };
+        *lock(&ticket.outcome) = Some(outcome);
+    }
+}
+
+/// Links the records of one append and writes them into the open transaction; a refusal writes nothing.
+fn stage(transaction: &mut dyn WriteTransaction, ledger_id: &str, append: Append) -> Result<Vec<ChainEntry>> {
+    let head = transaction.head()?;
+    if let Some(expected) = append.options.expected_head
+        && head.map(|head| head.hash) != Some(expected)
+    {
+        let actual = head.map_or_else(|| "the ledger is empty".to_owned(), |head| format!("it is {}", head.hash));
+        return Err(Error::Conflict {
+            message: format!("the head is not {expected}, {actual}; read what was appended meanwhile and try again"),
+            existing_hash: head.map(|head| head.hash),
+        });
+    }
+    if append.options.unique
+        && let Some(existing) = existing(transaction, &append)?
+    {
+        return Ok(vec![existing]);
+    }
+    let mut linker = Linker::new(ledger_id, head);
+    let entries: Vec<ChainEntry> = append
+        .records
+        .into_iter()
+        .map(|prepared| linker.link(prepared.record, prepared.salt, prepared.payload_hash))
+        .collect();
+    transaction.insert(&entries)?;
+    Ok(entries)
+}
+
+/// For a unique append: the entry that already says the same, or a conflict with one that says something else.
+fn existing(transaction: &mut dyn WriteTransaction, append: &Append) -> Result<Option<ChainEntry>> {
+    let Some(prepared) = append.records.first() else { return Ok(None) };
+    let Some(entry) = transaction.latest_by_id(&prepared.record.id)? else { return Ok(None) };
+    let (old, new) = (&entry.record, &prepared.record);
+    let same = old.stream == new.stream
+        && old.payload == new.payload
+        && (!prepared.timestamp_given || old.timestamp == new.timestamp)
+        && caller_members(old.meta.as_ref()) == caller_members(prepared.caller_meta.as_ref());
+    if same {
+        return Ok(Some(entry));
+    }
+    let what = if entry.redacted() { "was redacted" } else { "has other content" };
+    Err(Error::Conflict {
+        message: format!(
+            "a record with id `{}` is in the ledger already, at seq {}, and {what}; choose another id, or append \
+             without unique=True to add a version",
+            nucleus_core::error::shortened(&new.id),
+            entry.seq
+        ),
+        existing_hash: Some(entry.hash),
+    })
+}
+
+/// The members of a meta that are not the engine's own.
+fn caller_members(meta: Option<&CanonicalJson>) -> Vec<(String, &str)> {
+    let mut members = meta.and_then(|meta| canonical::members(meta.as_str())).unwrap_or_default();
+    members.retain(|(key, _)| key != "recorded_at" && key != "requester_oid");
+    members
+}

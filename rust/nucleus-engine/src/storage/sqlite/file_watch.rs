@@ -1,0 +1,137 @@
+//! Notices that the files under an open ledger are no longer the ones that were opened.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The salts in the header of a write-ahead log change whenever it starts anew.
+type WalSalts = [u8; 8];
+
+const WAL_HEADER_BYTES: u64 = 32;
+const WAL_FRAME_HEADER_BYTES: u64 = 24;
+
+/// What was last seen of the database and its write-ahead log.
+#[derive(Debug)]
+pub(super) struct FileWatch {
+    path: PathBuf,
+    wal_path: PathBuf,
+    page_bytes: u64,
+    database: (u64, u64),
+    /// A ledger's file never shrinks.
+    least_database_bytes: u64,
+    wal: Option<Wal>,
+}
+
+#[derive(Debug)]
+struct Wal {
+    /// Kept open: closing it would cost other SQLite libraries in this process their locks.
+    file: File,
+    identity: (u64, u64),
+    /// Salts and least size after the last commit of this process.
+    committed: Option<(WalSalts, u64)>,
+}
+
+impl FileWatch {
+    /// Begins to watch files that SQLite has just opened.
+    pub(super) fn new(path: &Path, page_bytes: u64) -> Result<Self> {
+        let mut wal_path = path.as_os_str().to_owned();
+        wal_path.push("-wal");
+        let metadata = std::fs::metadata(path).map_err(|error| replaced(path, &error.to_string()))?;
+        let mut watch = Self {
+            path: path.to_owned(),
+            wal_path: PathBuf::from(wal_path),
+            page_bytes,
+            database: identity(&metadata),
+            least_database_bytes: metadata.len(),
+            wal: None,
+        };
+        watch.open_wal()?;
+        Ok(watch)
+    }
+
+    fn open_wal(&mut self) -> Result<()> {
+        match File::open(&self.wal_path) {
+            Ok(file) => {
+                let metadata = file.metadata().map_err(|error| replaced(&self.wal_path, &error.to_string()))?;
+                self.wal = Some(Wal { file, identity: identity(&metadata), committed: None });
+                Ok(())
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(replaced(&self.wal_path, &error.to_string())),
+        }
+    }
+
+    /// To be called inside a write transaction, before anything is written.
+    pub(super) fn check(&mut self) -> Result<()> {
+        let metadata = metadata(&self.path)?;
+        if identity(&metadata) != self.database {
+            return Err(replaced(&self.path, "another file is there now"));
+        }
+        if metadata.len() < self.least_database_bytes {
+            return Err(replaced(&self.path, "it was truncated"));
+        }
+        self.least_database_bytes = metadata.len();
+        if self.wal.is_none() {
+            self.open_wal()?;
+        }
+        let Some(wal) = &self.wal else { return Ok(()) };
+        let metadata = self::metadata(&self.wal_path)?;
+        if identity(&metadata) != wal.identity {
+            return Err(replaced(&self.wal_path, "another file is there now"));
+        }
+        if let Some((salts, least_bytes)) = &wal.committed
+            && metadata.len() < *least_bytes
+            && metadata.len() > 0
+            && wal.salts(&self.wal_path)?.as_ref() == Some(salts)
+        {
+            return Err(replaced(&self.wal_path, "it was truncated"));
+        }
+        Ok(())
+    }
+
+    /// To be called after a commit that left `frames` frames in the write-ahead log.
+    pub(super) fn committed(&mut self, frames: u64) -> Result<()> {
+        self.check()?;
+        let Some(wal) = &mut self.wal else {
+            return Err(replaced(&self.wal_path, "it is gone"));
+        };
+        let Some(salts) = wal.salts(&self.wal_path)? else {
+            return Err(replaced(&self.wal_path, "its header is gone"));
+        };
+        let bytes = WAL_HEADER_BYTES + frames * (WAL_FRAME_HEADER_BYTES + self.page_bytes);
+        wal.committed = Some((salts, bytes));
+        Ok(())
+    }
+}
+
+impl Wal {
+    /// The salts in the header; None where there is no header but there are frames.
+    fn salts(&self, path: &Path) -> Result<Option<WalSalts>> {
+        let mut header = [0; WAL_HEADER_BYTES as usize];
+        let read = self.file.read_at(&mut header, 0).map_err(|error| replaced(path, &error.to_string()))?;
+        // Another process may have checkpointed and emptied the log right after the commit.
+        let valid = read == 0 || header[..3] == [0x37, 0x7F, 0x06];
+        let mut salts = [0; 8];
+        salts.copy_from_slice(&header[16..24]);
+        Ok(valid.then_some(salts))
+    }
+}
+
+fn identity(metadata: &Metadata) -> (u64, u64) {
+    (metadata.dev(), metadata.ino())
+}
+
+fn metadata(path: &Path) -> Result<Metadata> {
+    std::fs::metadata(path).map_err(|error| replaced(path, &error.to_string()))
+}
+
+fn replaced(path: &Path, what: &str) -> Error {
+    Error::StorageReplaced(format!(
+        "{} was moved, replaced or truncated while the ledger was open ({what}); nothing more is written: \
+         put the file back or restore a backup, then open the ledger again",
+        path.display()
+    ))
+}

@@ -1,0 +1,207 @@
+//! Locks that another SQLite library in the same process cannot drop.
+//!
+//! POSIX record locks belong to the process: when any code in it closes any descriptor of the file, all of them are
+//! gone, without a word. SQLite's unix VFS takes such locks; a second SQLite library (Python's own `sqlite3`, say) that
+//! opens and closes the ledger's file would drop ours, delete the write-ahead log, and lose acknowledged appends. Linux
+//! offers locks that belong to an open file description instead. This module makes the bundled SQLite take those, by
+//! replacing the `fcntl` and `close` entries of its VFS's system call table, which exists for such purposes.
+//!
+//! SQLite's own bookkeeping counts on locks being shared by all descriptors of a file in the process. Hence all lock
+//! calls on one inode go through one canonical descriptor, a duplicate of the first that asked.
+//!
+//! The table of canonical descriptors is process-wide, as is the library's system call table that it serves: it holds
+//! descriptors only, nothing of any ledger.
+#![allow(unsafe_code)]
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::install;
+
+/// Other systems keep SQLite's own locks.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn install() -> crate::error::Result<()> {
+    Ok(())
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::cell::RefCell;
+    use std::collections::HashMap;
+    use std::ffi::{c_int, c_void};
+    use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+
+    use rusqlite::ffi;
+
+    use crate::error::{Error, Result};
+
+    /// How the VFS's table holds any system call.
+    type SystemCall = unsafe extern "C" fn();
+
+    /// Device and inode.
+    type FileKey = (u64, u64);
+
+    /// Which descriptors of SQLite lead to which file, and the descriptor that holds the file's locks.
+    #[derive(Default)]
+    struct Descriptors {
+        files: HashMap<c_int, FileKey>,
+        canonical: HashMap<FileKey, Canonical>,
+    }
+
+    struct Canonical {
+        descriptor: c_int,
+        users: usize,
+    }
+
+    /// Locked for the time of a table look-up; never while waiting for a file lock, since SQLite only ever tries.
+    static DESCRIPTORS: Mutex<Option<Descriptors>> = Mutex::new(None);
+
+    /// Replaces the system calls, once for the process.
+    pub(in super::super) fn install() -> Result<()> {
+        static INSTALLED: OnceLock<bool> = OnceLock::new();
+        if *INSTALLED.get_or_init(replace_system_calls) {
+            return Ok(());
+        }
+        Err(Error::Config("this SQLite library does not let its system calls be replaced".to_owned()))
+    }
+
+    fn replace_system_calls() -> bool {
+        // SAFETY: `sqlite3_vfs_find` initialises the library and gives a VFS that lives as long as the process, or
+        // null. `xSetSystemCall` is called with that VFS, static names, and functions that live as long as the
+        // process. The unix VFS calls `fcntl` as `int(*)(int, int, ...)` and `close` as `int(*)(int)`. A variadic
+        // call passes one trailing pointer or int in the same register as a call of a function with three fixed
+        // parameters does, on the Linux ABIs of x86-64, AArch64, RISC-V, 32-bit ARM and s390x alike.
+        unsafe {
+            let vfs = ffi::sqlite3_vfs_find(c"unix".as_ptr());
+            if vfs.is_null() {
+                return false;
+            }
+            let Some(set) = (*vfs).xSetSystemCall else { return false };
+            let fcntl: unsafe extern "C" fn(c_int, c_int, *mut c_void) -> c_int = guarded_fcntl;
+            let close: unsafe extern "C" fn(c_int) -> c_int = guarded_close;
+            let fcntl = std::mem::transmute::<*const (), SystemCall>(fcntl as *const ());
+            let close = std::mem::transmute::<*const (), SystemCall>(close as *const ());
+            set(vfs, c"fcntl".as_ptr(), Some(fcntl)) == ffi::SQLITE_OK
+                && set(vfs, c"close".as_ptr(), Some(close)) == ffi::SQLITE_OK
+                && libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) == 0
+        }
+    }
+
+    /// `fcntl` with record locks turned into open-file-description locks on the canonical descriptor.
+    unsafe extern "C" fn guarded_fcntl(descriptor: c_int, command: c_int, argument: *mut c_void) -> c_int {
+        let command = match command {
+            libc::F_SETLK => libc::F_OFD_SETLK,
+            libc::F_SETLKW => libc::F_OFD_SETLKW,
+            libc::F_GETLK => libc::F_OFD_GETLK,
+            // SAFETY: the arguments are the caller's own, handed on unchanged.
+            _ => return unsafe { libc::fcntl(descriptor, command, argument) },
+        };
+        let holder = canonical_descriptor(descriptor);
+        // SAFETY: for the three lock commands SQLite passes a valid `struct flock`; open-file-description locks want
+        // its process id to be zero.
+        unsafe {
+            (*argument.cast::<libc::flock>()).l_pid = 0;
+            libc::fcntl(holder, command, argument)
+        }
+    }
+
+    /// `close`, which releases the canonical descriptor with its last user.
+    unsafe extern "C" fn guarded_close(descriptor: c_int) -> c_int {
+        let released = release(descriptor);
+        // SAFETY: `released` came from `F_DUPFD_CLOEXEC` here and is no longer in the table; `descriptor` is the
+        // caller's to close.
+        unsafe {
+            if let Some(canonical) = released {
+                libc::close(canonical);
+            }
+            libc::close(descriptor)
+        }
+    }
+
+    fn canonical_descriptor(descriptor: c_int) -> c_int {
+        let mut guard = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = guard.get_or_insert_default();
+        if let Some(canonical) = table.files.get(&descriptor).and_then(|key| table.canonical.get(key)) {
+            return canonical.descriptor;
+        }
+        let Some(key) = file_key(descriptor) else { return descriptor };
+        let canonical = table.canonical.entry(key).or_insert_with(|| Canonical {
+            // SAFETY: duplicates a descriptor that SQLite holds open during this call.
+            descriptor: unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) },
+            users: 0,
+        });
+        if canonical.descriptor < 0 {
+            // Out of descriptors: the lock call on this value fails and SQLite reports an I/O error.
+            let failed = canonical.descriptor;
+            if canonical.users == 0 {
+                table.canonical.remove(&key);
+            }
+            return failed;
+        }
+        canonical.users += 1;
+        let holder = canonical.descriptor;
+        table.files.insert(descriptor, key);
+        holder
+    }
+
+    /// Forgets a descriptor; answers the canonical one to close where this was its last user.
+    fn release(descriptor: c_int) -> Option<c_int> {
+        let mut guard = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = guard.as_mut()?;
+        let key = table.files.remove(&descriptor)?;
+        let canonical = table.canonical.get_mut(&key)?;
+        canonical.users -= 1;
+        if canonical.users > 0 {
+            return None;
+        }
+        table.canonical.remove(&key).map(|canonical| canonical.descriptor)
+    }
+
+    fn file_key(descriptor: c_int) -> Option<FileKey> {
+        let mut status = std::mem::MaybeUninit::<libc::stat>::uninit();
+        // SAFETY: `fstat` fills the structure when it answers 0; only then is it read.
+        unsafe {
+            if libc::fstat(descriptor, status.as_mut_ptr()) != 0 {
+                return None;
+            }
+            let status = status.assume_init();
+            Some((status.st_dev, status.st_ino))
+        }
+    }
+
+    thread_local! {
+        /// The table's lock, held by the forking thread from before the fork until after it, on both sides.
+        static HELD_OVER_FORK: RefCell<Option<MutexGuard<'static, Option<Descriptors>>>> = const { RefCell::new(None) };
+    }
+
+    extern "C" fn before_fork() {
+        let guard = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
+        HELD_OVER_FORK.set(Some(guard));
+    }
+
+    extern "C" fn after_fork_in_parent() {
+        drop(HELD_OVER_FORK.take());
+    }
+
+    /// A forked child shares the descriptions that hold the locks: were the parent killed, its locks would live on in
+    /// the child. So the child's descriptors are turned away from the files. It never uses them: a ledger is refused
+    /// in a forked child.
+    extern "C" fn after_fork_in_child() {
+        let Some(mut guard) = HELD_OVER_FORK.take() else { return };
+        let Some(table) = guard.as_mut() else { return };
+        // SAFETY: `open`, `dup2` and `close` are async-signal-safe, and every descriptor in the table is open in the
+        // child, which has only this thread.
+        unsafe {
+            let nowhere = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+            if nowhere < 0 {
+                return;
+            }
+            for descriptor in table.files.keys() {
+                libc::dup2(nowhere, *descriptor);
+            }
+            for canonical in table.canonical.values() {
+                libc::dup2(nowhere, canonical.descriptor);
+            }
+            libc::close(nowhere);
+        }
+        *table = Descriptors::default();
+    }
+}

@@ -1,0 +1,269 @@
+//! A ledger in an SQLite database.
+
+mod anchor;
+mod backup;
+mod connect;
+mod file_watch;
+mod index_faults;
+mod lock_guard;
+mod lookup;
+mod open;
+mod read;
+mod rows;
+mod schema;
+mod verify;
+mod write;
+
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use nucleus_core::entry::Head;
+use nucleus_core::{ChainEntry, Hash, VerificationReport};
+use rusqlite::Connection;
+
+use self::anchor::Anchor;
+use self::connect::{Connector, Doing, Role};
+use self::file_watch::FileWatch;
+use self::lookup::{Key, Lookup};
+use self::rows::read_head;
+use self::schema::LedgerInfo;
+use crate::error::{Error, Result};
+use crate::query::{QueryFilters, QueryPage};
+use crate::storage::{Progress, Stats, StorageBackend, WriteTransaction};
+
+/// Read connections kept for the next read.
+const MAX_IDLE_READERS: usize = 8;
+
+/// The oldest SQLite that is free of the bugs known to lose or corrupt data in WAL mode.
+const LEAST_SQLITE_VERSION: i32 = 3_051_003;
+
+/// One ledger in one SQLite database.
+///
+/// Locks, in the order they are taken: `writer`, held for a whole write transaction; then `watch` or the look-up map,
+/// each for a moment; `readers` for the time of taking or returning a connection.
+pub struct SqliteStorage {
+    info: LedgerInfo,
+    /// What stands before the first entry.
+    ledger_hash: Hash,
+    connector: Connector,
+    read_only: bool,
+    page_bytes: u64,
+    writer: Mutex<Writer>,
+    /// Frames in the write-ahead log after the last commit of this process.
+    wal_frames: Arc<AtomicU64>,
+    readers: Mutex<Vec<Connection>>,
+    lookup: Lookup,
+    /// None in memory and when opened read-only.
+    anchor: Option<Anchor>,
+    watch: Option<Mutex<FileWatch>>,
+    closed: AtomicBool,
+    opened_in: u32,
+}
+
+/// The writer's connection.
+#[derive(Debug)]
+struct Writer {
+    /// None when read-only, closed, or after an error that SQLite asks to be followed by a new connection.
+    connection: Option<Connection>,
+    /// The files were found replaced: nothing more may be written.
+    replaced: bool,
+}
+
+/// A read connection on loan; it goes back when it is dropped.
+struct Reader<'a> {
+    storage: &'a SqliteStorage,
+    connection: Option<Connection>,
+}
+
+impl Deref for Reader<'_> {
+    type Target = Connection;
+
+    #[allow(clippy::expect_used)]
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("a loan holds its connection until it is dropped")
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let mut idle = self.storage.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < MAX_IDLE_READERS && !self.storage.closed.load(Ordering::Acquire) {
+            idle.push(connection);
+        }
+    }
+}
+
+impl SqliteStorage {
+    fn guard(&self) -> Result<()> {
+        let here = std::process::id();
+        if here != self.opened_in {
+            return Err(Error::Forked { opened_in: self.opened_in, here });
+        }
+        if self.closed.load(Ordering::Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        // A panic inside a transaction leaves the connection in it; the next BEGIN then fails and drops it.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn reader(&self) -> Result<Reader<'_>> {
+        self.guard()?;
+        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.connector.connect(Role::Reader).doing("opening the database for reading")?,
+        };
+        Ok(Reader { storage: self, connection: Some(connection) })
+    }
+
+    fn drop_readers(&self) {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn wal_path(&self) -> Option<PathBuf> {
+        self.connector.path().map(|path| {
+            let mut path = path.as_os_str().to_owned();
+            path.push("-wal");
+            PathBuf::from(path)
+        })
+    }
+
+    fn wal_bytes(&self) -> u64 {
+        self.wal_path().and_then(|path| std::fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
+    }
+}
+
+/// Number of committed entries that a read sees.
+fn committed_below(connection: &Connection) -> Result<i64> {
+    let mut statement = connection.prepare_cached("SELECT max(seq) FROM entries").doing("reading the head")?;
+    let last: Option<i64> = statement.query_row([], |row| row.get(0)).doing("reading the head")?;
+    Ok(last.map_or(0, |seq| seq.saturating_add(1)))
+}
+
+impl StorageBackend for SqliteStorage {
+    fn ledger_id(&self) -> &str {
+        &self.info.id
+    }
+
+    fn write(&self, work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>) -> Result<()> {
+        self.run_write(work)
+    }
+
+    fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>> {
+        let connection = self.reader()?;
+        let below = committed_below(&connection)?;
+        let seqs = self.lookup.candidates(&connection, Key::Hash, hash.prefix(), below)?;
+        self.confirm_hash(&connection, &seqs, hash)
+    }
+
+    fn latest_by_id(&self, id: &str) -> Result<Option<ChainEntry>> {
+        let connection = self.reader()?;
+        let below = committed_below(&connection)?;
+        self.find_latest_by_id(&connection, id, below)
+    }
+
+    fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
+        let connection = self.reader()?;
+        self.read_range(&connection, first_seq, limit)
+    }
+
+    fn query(&self, filters: &QueryFilters) -> Result<QueryPage> {
+        let connection = self.reader()?;
+        // One snapshot for page and total.
+        let transaction = connection.unchecked_transaction().doing("beginning a read")?;
+        self.read_page(&transaction, filters)
+    }
+
+    fn head(&self) -> Result<Option<Head>> {
+        read_head(&*self.reader()?)
+    }
+
+    fn verify(&self, deep: bool, progress: Progress<'_>) -> Result<VerificationReport> {
+        let anchored = match self.connector.path() {
+            Some(path) => anchor::check(&*self.reader()?, path, &self.info)?,
+            None => None,
+        };
+        let mut report = self.run_verify(deep, progress)?;
+        if let Some(error) = anchored {
+            report.add(error);
+        }
+        Ok(report)
+    }
+
+    fn scrub(&self) -> Result<()> {
+        self.guard()?;
+        if self.connector.path().is_none() {
+            return Ok(());
+        }
+        let slot = self.writer();
+        let Some(connection) = &slot.connection else { return Err(Error::Closed) };
+        if write::checkpoint(connection, "TRUNCATE")? {
+            return Ok(());
+        }
+        Err(Error::Database(
+            "the redaction is recorded and the payload erased from the table, but a reader keeps the write-ahead log \
+             from being emptied, so bytes of the payload may still be in it: end long reads, then redact again"
+                .to_owned(),
+        ))
+    }
+
+    fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>> {
+        self.run_backup(path, progress)
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        let connection = self.reader()?;
+        self.read_stats(&connection)
+    }
+
+    fn close(&self) -> Result<()> {
+        if std::process::id() != self.opened_in || self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let mut slot = self.writer();
+        self.drop_readers();
+        if let Some(anchor) = &self.anchor
+            && let Err(error) = anchor.sync()
+        {
+            tracing::warn!(%error, "the anchor file could not be made durable");
+        }
+        let Some(connection) = slot.connection.take() else { return Ok(()) };
+        if !slot.replaced
+            && let Err(error) = write::checkpoint(&connection, "TRUNCATE")
+        {
+            tracing::warn!(%error, "the write-ahead log could not be checkpointed; it is read at the next open");
+        }
+        connection.close().map_err(|(_, error)| error).doing("closing the database")
+    }
+}
+
+impl Drop for SqliteStorage {
+    fn drop(&mut self) {
+        if std::process::id() != self.opened_in {
+            // The connections belong to the process that opened them: closing them here could checkpoint or delete
+            // its write-ahead log.
+            std::mem::forget(self.writer().connection.take());
+            std::mem::forget(std::mem::take(&mut *self.readers.lock().unwrap_or_else(PoisonError::into_inner)));
+        } else if let Err(error) = self.close() {
+            tracing::warn!(%error, "closing a ledger failed");
+        }
+    }
+}
+
+/// Makes a file's directory entry durable; where a file system has no such call, there is nothing to do.
+fn sync_directory(path: &Path) {
+    if let Some(directory) = path.parent()
+        && let Err(error) = std::fs::File::open(directory).and_then(|file| file.sync_all())
+    {
+        tracing::warn!(directory = %directory.display(), %error, "a directory could not be made durable");
+    }
+}
+
+/// Version of the SQLite library in this build, e.g. `3.54.1`.
+pub fn library_version() -> &'static str {
+    rusqlite::version()
+}

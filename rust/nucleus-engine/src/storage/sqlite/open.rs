@@ -1,0 +1,314 @@
+//! Opening: creating the file, telling a ledger from anything else, checking it against its anchor.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use nucleus_core::hash::ledger_hash;
+use nucleus_core::{VerificationError, VerificationReport};
+use rusqlite::Connection;
+
+use super::anchor::{self, Anchor};
+use super::connect::{Connector, Doing, Role, Target, database_error};
+use super::file_watch::FileWatch;
+use super::lookup::Lookup;
+use super::rows::read_head;
+use super::schema::{self, APPLICATION_ID, Contents};
+use super::write::checkpoint;
+use super::{LEAST_SQLITE_VERSION, SqliteStorage, Writer, lock_guard, sync_directory};
+use crate::clock::now_ms;
+use crate::config::{Durability, SqliteConfig};
+use crate::error::{Error, Result};
+
+impl SqliteStorage {
+    /// A new ledger in memory.
+    pub fn in_memory(id: &str) -> Result<Self> {
+        check_library()?;
+        let mut random = [0; 16];
+        getrandom::fill(&mut random)
+            .map_err(|error| Error::Database(format!("no randomness from the system: {error}")))?;
+        let name = format!("nucleus-{}", u128::from_le_bytes(random));
+        let connector = Connector {
+            target: Target::Memory { name },
+            durability: Durability::Full,
+            busy_timeout: Duration::from_secs(30),
+        };
+        let mut connection = connector.connect(Role::Writer).doing("creating a database in memory")?;
+        schema::create(&mut connection, id, now_ms())?;
+        Self::assemble(connector, Some(connection), false, Path::new("a ledger in memory"))
+    }
+
+    /// Opens a ledger file, or creates one where there is none.
+    ///
+    /// `id` must be the ledger's own; None takes it from the file, which then must exist.
+    pub fn open(config: &SqliteConfig, id: Option<&str>, accept_rollback: bool) -> Result<Self> {
+        check_library()?;
+        lock_guard::install()?;
+        let path = locate(config, id, accept_rollback)?;
+        refuse_foreign_header(&path)?;
+        refuse_network_file_system(&path)?;
+        let connector = Connector {
+            target: Target::File { path: path.clone() },
+            durability: config.durability,
+            busy_timeout: config.busy_timeout,
+        };
+        let mut storage =
+            if config.read_only { open_read_only(connector, &path)? } else { open_writable(connector, &path, id)? };
+        if let Some(id) = id.filter(|id| *id != storage.info.id) {
+            return Err(Error::Config(format!(
+                "{} holds the ledger `{}`, not `{}`; open it with its own id",
+                path.display(),
+                storage.info.id,
+                id.escape_debug()
+            )));
+        }
+        storage.settle_anchor(&path, accept_rollback)?;
+        Ok(storage)
+    }
+
+    fn assemble(connector: Connector, writer: Option<Connection>, read_only: bool, path: &Path) -> Result<Self> {
+        let reader = connector.connect(Role::Reader).doing("opening the database for reading")?;
+        let info = schema::ledger_info(&reader, path)?;
+        let page_bytes: i64 =
+            reader.pragma_query_value(None, "page_size", |row| row.get(0)).doing("reading the page size")?;
+        let watch = match (&writer, connector.path()) {
+            (Some(_), Some(path)) => Some(Mutex::new(FileWatch::new(path, page_bytes as u64)?)),
+            _ => None,
+        };
+        let storage = Self {
+            ledger_hash: ledger_hash(&info.id),
+            info,
+            connector,
+            read_only,
+            page_bytes: page_bytes as u64,
+            writer: Mutex::new(Writer { connection: None, replaced: false }),
+            wal_frames: Arc::new(AtomicU64::new(0)),
+            readers: Mutex::new(vec![reader]),
+            lookup: Lookup::default(),
+            anchor: None,
+            watch,
+            closed: AtomicBool::new(false),
+            opened_in: std::process::id(),
+        };
+        if let Some(mut connection) = writer {
+            storage.count_frames(&mut connection)?;
+            storage.writer().connection = Some(connection);
+        }
+        Ok(storage)
+    }
+
+    /// Refuses a chain that disagrees with its anchor, then brings the anchor up to date.
+    fn settle_anchor(&mut self, path: &Path, accept_rollback: bool) -> Result<()> {
+        let reader = self.reader()?;
+        let fault = anchor::check(&reader, path, &self.info)?;
+        if let Some(fault) = fault
+            && !accept_rollback
+        {
+            let mut report = VerificationReport::default();
+            report.add(fault);
+            let what = "the ledger was cut, rolled back or damaged (accept_rollback=True opens it as it is)";
+            return Err(Error::integrity(what, report));
+        }
+        if !self.read_only {
+            let head = read_head(&reader)?;
+            drop(reader);
+            let anchor = Anchor::open(path, self.info.clone())?;
+            anchor.write(head).map_err(|error| Error::Database(format!("writing the anchor file: {error}")))?;
+            self.anchor = Some(anchor);
+        }
+        Ok(())
+    }
+}
+
+fn check_library() -> Result<()> {
+    let version = rusqlite::version_number();
+    if version >= LEAST_SQLITE_VERSION {
+        return Ok(());
+    }
+    Err(Error::Config(format!("SQLite {} has known bugs that lose data; at least 3.51.3 is needed", rusqlite::version())))
+}
+
+/// The canonical path of the file; creates it where that is wanted.
+///
+/// Where an anchor stands beside a file that is gone or empty, there was a ledger: a new one is not begun in its place.
+fn locate(config: &SqliteConfig, id: Option<&str>, accept_rollback: bool) -> Result<PathBuf> {
+    let refuse = |why: String| Error::Config(format!("{}: {why}", config.path.display()));
+    let path = std::path::absolute(&config.path).map_err(|error| refuse(error.to_string()))?;
+    let refuse_to_begin_anew = || {
+        if accept_rollback || !anchor::anchor_path(&path).exists() {
+            return Ok(());
+        }
+        Err(lost_ledger(&path))
+    };
+    match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() && metadata.len() == 0 && !wal_has_content(&path) => refuse_to_begin_anew()?,
+        Ok(metadata) if metadata.is_file() => {}
+        Ok(_) => return Err(refuse("is not a regular file".to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            if config.read_only || id.is_none() {
+                return Err(refuse("there is no ledger here; give an id, without read_only, to create one".to_owned()));
+            }
+            refuse_to_begin_anew()?;
+            create_file(&path).map_err(|error| refuse(error.to_string()))?;
+        }
+        Err(error) => return Err(refuse(error.to_string())),
+    }
+    std::fs::canonicalize(&path).map_err(|error| refuse(error.to_string()))
+}
+
+fn lost_ledger(path: &Path) -> Error {
+    let mut report = VerificationReport::default();
+    report.add(VerificationError {
+        kind: nucleus_core::ErrorKind::HeadMismatch,
+        seq: None,
+        record_id: None,
+        expected: Some(format!("the ledger that {} is the anchor of", anchor::anchor_path(path).display())),
+        actual: Some("no ledger".to_owned()),
+    });
+    Error::integrity("the ledger's file is gone or empty (accept_rollback=True begins a new one)", report)
+}
+
+/// A new, empty file that only its owner may read; missing directories are made likewise.
+fn create_file(path: &Path) -> std::io::Result<()> {
+    if let Some(directory) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is plainly something else before SQLite opens it, so that it stays as it is.
+fn refuse_foreign_header(path: &Path) -> Result<()> {
+    let mut header = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(100).read_to_end(&mut header))
+        .map_err(|error| Error::Database(format!("reading {}: {error}", path.display())))?;
+    if header.is_empty() {
+        return Ok(());
+    }
+    let refuse = |what: &str| {
+        Err(Error::Database(format!("{} is {what}, not a Nucleus ledger; nothing was changed", path.display())))
+    };
+    if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
+        return refuse("not an SQLite database");
+    }
+    let application_id = i64::from(u32::from_be_bytes([header[68], header[69], header[70], header[71]]));
+    if application_id == 0 || application_id == APPLICATION_ID {
+        return Ok(());
+    }
+    refuse("an SQLite database of another application")
+}
+
+/// The write-ahead log needs memory shared by all its users, which no network file system offers.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn refuse_network_file_system(path: &Path) -> Result<()> {
+    use std::os::unix::ffi::OsStrExt;
+    const NETWORK_FILE_SYSTEMS: [(i64, &str); 4] =
+        [(0x6969, "NFS"), (0xFE53_4D42, "SMB"), (0xFF53_4D42, "CIFS"), (0x0102_1997, "9p")];
+    let Ok(name) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return Ok(()) };
+    let mut status = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: `name` ends in NUL; `statfs` fills the structure when it answers 0, and only then is it read.
+    let kind = unsafe {
+        if libc::statfs(name.as_ptr(), status.as_mut_ptr()) != 0 {
+            return Ok(());
+        }
+        status.assume_init().f_type
+    };
+    match NETWORK_FILE_SYSTEMS.iter().find(|(number, _)| *number == kind) {
+        None => Ok(()),
+        Some((_, name)) => Err(Error::Config(format!(
+            "{} is on {name}: several users of one file would corrupt it there; keep the ledger on a local disk",
+            path.display()
+        ))),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_network_file_system(_path: &Path) -> Result<()> {
+    Ok(())
+}
+
+fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<SqliteStorage> {
+    let mut connection = connector.connect(Role::Writer).map_err(|error| opening(path, &error))?;
+    if schema::identify(&connection, path)? == Contents::Empty {
+        let Some(id) = id else {
+            return Err(Error::Config(format!("{} is empty; give an id to create a ledger in it", path.display())));
+        };
+        use_write_ahead_log(&connection, path)?;
+        schema::create(&mut connection, id, now_ms())?;
+        // The header of the file itself then says whose it is.
+        checkpoint(&connection, "PASSIVE")?;
+        sync_directory(path);
+        schema::identify(&connection, path)?;
+    }
+    use_write_ahead_log(&connection, path)?;
+    empty_write_ahead_log(&connection, connector.busy_timeout)?;
+    SqliteStorage::assemble(connector, Some(connection), false, path)
+}
+
+fn use_write_ahead_log(connection: &Connection, path: &Path) -> Result<()> {
+    let mode: String = connection
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| opening(path, &error))?;
+    if mode.eq_ignore_ascii_case("wal") {
+        return Ok(());
+    }
+    Err(Error::Database(format!("{}: the file system does not support a write-ahead log", path.display())))
+}
+
+/// A process that died may have left a redaction's bytes in the log. Others who use the ledger now are not waited for.
+fn empty_write_ahead_log(connection: &Connection, busy_timeout: Duration) -> Result<()> {
+    let doing = "emptying the write-ahead log";
+    connection.busy_timeout(Duration::ZERO).doing(doing)?;
+    checkpoint(connection, "TRUNCATE")?;
+    connection.busy_timeout(busy_timeout).doing(doing)
+}
+
+fn open_read_only(connector: Connector, path: &Path) -> Result<SqliteStorage> {
+    let connector = match try_reading(&connector) {
+        Ok(()) => connector,
+        // Without write access SQLite cannot set up the write-ahead log; where there is none, it need not.
+        Err(_) if !wal_has_content(path) => {
+            Connector { target: Target::ImmutableFile { path: path.to_owned() }, ..connector }
+        }
+        Err(error) => return Err(opening(path, &error)),
+    };
+    let reader = connector.connect(Role::Reader).map_err(|error| opening(path, &error))?;
+    if schema::identify(&reader, path)? == Contents::Empty {
+        return Err(Error::Config(format!("{} is empty: there is no ledger to read", path.display())));
+    }
+    drop(reader);
+    SqliteStorage::assemble(connector, None, true, path)
+}
+
+fn try_reading(connector: &Connector) -> rusqlite::Result<()> {
+    let connection = connector.connect(Role::Reader)?;
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
+}
+
+fn wal_has_content(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    std::fs::metadata(PathBuf::from(wal)).is_ok_and(|metadata| metadata.len() > 0)
+}
+
+fn opening(path: &Path, error: &rusqlite::Error) -> Error {
+    let hint = match error.sqlite_error_code() {
+        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) => {
+            "; a ledger that was not closed has a write-ahead log (-wal) that cannot be read without write access to \
+             its directory: copy both files to a writable place, or close the ledger where it is written"
+        }
+        _ => "",
+    };
+    match database_error(&format!("opening {}", path.display()), error) {
+        Error::Database(message) => Error::Database(message + hint),
+        other => other,
+    }
+}

@@ -1,0 +1,295 @@
+//! The write transaction, and what a failed commit came to.
+
+use std::sync::atomic::Ordering;
+
+use nucleus_core::entry::Head;
+use nucleus_core::{CanonicalJson, ChainEntry, Hash};
+use rusqlite::{Connection, ErrorCode};
+
+use super::SqliteStorage;
+use super::connect::{Doing, Role, database_error};
+use super::lookup::Key;
+use super::rows::{COLUMNS, hash_at, read_entries, read_head};
+use crate::error::{Error, Result};
+use crate::storage::WriteTransaction;
+
+/// Frames in the write-ahead log from which on a commit is followed by a checkpoint (8 MiB).
+const CHECKPOINT_FRAMES: u64 = 2_000;
+
+/// An open write transaction on the writer's connection.
+struct Transaction<'a> {
+    storage: &'a SqliteStorage,
+    connection: &'a Connection,
+    /// Number of entries committed before.
+    committed_below: i64,
+    head: Option<Head>,
+    /// Seq of the first entry written here, and the hashes of all.
+    first_seq: u64,
+    hashes: Vec<Hash>,
+    changed: bool,
+}
+
+impl SqliteStorage {
+    /// See [`crate::storage::StorageBackend::write`].
+    pub(super) fn run_write(&self, work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>) -> Result<()> {
+        self.guard()?;
+        if self.read_only {
+            return Err(Error::Config("the ledger was opened read-only; open it without read_only to write".to_owned()));
+        }
+        let mut slot = self.writer();
+        if slot.replaced {
+            return Err(Error::StorageReplaced(
+                "the ledger's file was moved, replaced or truncated earlier; close the ledger and open it again".to_owned(),
+            ));
+        }
+        if slot.connection.is_none() {
+            slot.connection = Some(self.connect_writer()?);
+        }
+        let Some(connection) = slot.connection.as_mut() else { return Err(Error::Closed) };
+        let outcome = self.transact(connection, work);
+        let result = match outcome {
+            Outcome::Committed(head) => self.after_commit(connection, head),
+            Outcome::Nothing => Ok(()),
+            Outcome::RolledBack(error) => Err(error),
+            Outcome::Broken(error) => {
+                // SQLite asks for a new connection after an I/O error; nothing of the transaction was committed.
+                slot.connection = None;
+                Err(error)
+            }
+            Outcome::CommitFailed { error, first_seq, hashes } => {
+                slot.connection = None;
+                self.resolve_failed_commit(&error, first_seq, hashes).map(|connection| slot.connection = Some(connection))
+            }
+        };
+        slot.replaced |= matches!(result, Err(Error::StorageReplaced(_)));
+        result
+    }
+
+    fn transact(
+        &self,
+        connection: &Connection,
+        work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>,
+    ) -> Outcome {
+        if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+            let broken = !is_busy(&error);
+            let error = database_error("beginning a transaction", &error);
+            return if broken { Outcome::Broken(error) } else { Outcome::RolledBack(error) };
+        }
+        let mut transaction = match Transaction::begin(self, connection) {
+            Ok(transaction) => transaction,
+            Err(error) => return roll_back(connection, error),
+        };
+        if let Err(error) = work(&mut transaction) {
+            return roll_back(connection, error);
+        }
+        let Transaction { head, first_seq, hashes, changed, .. } = transaction;
+        if !changed {
+            return match execute(connection, "ROLLBACK") {
+                Ok(()) => Outcome::Nothing,
+                Err(error) => Outcome::Broken(database_error("ending a transaction", &error)),
+            };
+        }
+        match execute(connection, "COMMIT") {
+            Ok(()) => Outcome::Committed(head),
+            Err(error) if is_busy(&error) => roll_back(connection, database_error("committing", &error)),
+            Err(error) => Outcome::CommitFailed { error: database_error("committing", &error), first_seq, hashes },
+        }
+    }
+
+    /// What follows a commit. The entries are durable: what fails here is reported only where it means that they are
+    /// not in the file that bears the ledger's name.
+    fn after_commit(&self, connection: &mut Connection, head: Option<Head>) -> Result<()> {
+        let frames = self.wal_frames.load(Ordering::Relaxed);
+        if let Some(watch) = &self.watch {
+            watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).committed(frames)?;
+        }
+        let Some(head) = head else { return Ok(()) };
+        if let Some(anchor) = &self.anchor
+            && let Err(error) = anchor.advance(head)
+        {
+            tracing::warn!(%error, "the anchor file could not be rewritten; it now trails the chain");
+        }
+        if let Err(error) = self.maintain(connection, frames, head) {
+            tracing::warn!(%error, "upkeep after a commit failed; it is tried again after the next one");
+        }
+        Ok(())
+    }
+
+    /// Checkpoints and index runs: neither decides about any entry.
+    fn maintain(&self, connection: &mut Connection, frames: u64, head: Head) -> Result<()> {
+        let length = head.seq as i64 + 1;
+        while self.lookup.run_is_due(connection, length)? {
+            self.lookup.write_run(connection, length)?;
+        }
+        if frames >= CHECKPOINT_FRAMES {
+            checkpoint(connection, "PASSIVE")?;
+        }
+        Ok(())
+    }
+
+    /// Finds out what became of a commit that reported an error.
+    ///
+    /// The connection is gone. A new one recovers the database; a checkpoint that empties the write-ahead log then
+    /// leaves nothing that a later recovery could see differently, and fsyncs the database. Only after it is the
+    /// answer of a look-up final.
+    fn resolve_failed_commit(&self, error: &Error, first_seq: u64, hashes: Vec<Hash>) -> Result<Connection> {
+        self.drop_readers();
+        let look = || -> Result<(Connection, bool)> {
+            let connection = self.connect_writer()?;
+            if self.watch.is_some() && !checkpoint(&connection, "TRUNCATE")? {
+                return Err(Error::Database("the write-ahead log is in use by another process".to_owned()));
+            }
+            let present = match hashes.first() {
+                Some(hash) => hash_at(&connection, first_seq)? == Some(*hash),
+                None => false,
+            };
+            Ok((connection, present))
+        };
+        match look() {
+            Ok((connection, true)) => {
+                if let (Some(anchor), Some(head)) = (&self.anchor, read_head(&connection)?)
+                    && let Err(error) = anchor.advance(head)
+                {
+                    tracing::warn!(%error, "the anchor file could not be rewritten; it now trails the chain");
+                }
+                Ok(connection)
+            }
+            Ok((_, false)) => Err(error.duplicate()),
+            Err(second) => Err(Error::CommitInDoubt { message: format!("{error}; then {second}"), first_seq, hashes }),
+        }
+    }
+
+    /// A connection for the writer.
+    pub(super) fn connect_writer(&self) -> Result<Connection> {
+        let mut connection = self.connector.connect(Role::Writer).doing("opening the database for writing")?;
+        self.count_frames(&mut connection)?;
+        Ok(connection)
+    }
+
+    /// Makes a connection note the length of the write-ahead log at each commit.
+    pub(super) fn count_frames(&self, connection: &mut Connection) -> Result<()> {
+        let frames = std::sync::Arc::clone(&self.wal_frames);
+        connection
+            .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, count: std::ffi::c_int| {
+                frames.store(u64::try_from(count).unwrap_or_default(), Ordering::Relaxed);
+                Ok(())
+            }))
+            .doing("watching the write-ahead log")
+    }
+}
+
+enum Outcome {
+    Committed(Option<Head>),
+    Nothing,
+    RolledBack(Error),
+    Broken(Error),
+    CommitFailed { error: Error, first_seq: u64, hashes: Vec<Hash> },
+}
+
+fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+fn roll_back(connection: &Connection, error: Error) -> Outcome {
+    // After some errors SQLite has rolled back already; then ROLLBACK itself would be the error.
+    let clean = connection.is_autocommit() || execute(connection, "ROLLBACK").is_ok();
+    let harmless = !matches!(error, Error::Database(_));
+    if clean && harmless { Outcome::RolledBack(error) } else { Outcome::Broken(error) }
+}
+
+/// Runs a checkpoint; false where another connection kept it from finishing.
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<bool> {
+    let doing = "checkpointing the write-ahead log";
+    connection
+        .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(0))
+        .doing(doing)
+        .map(|busy| busy == 0)
+}
+
+impl<'a> Transaction<'a> {
+    fn begin(storage: &'a SqliteStorage, connection: &'a Connection) -> Result<Self> {
+        if let Some(watch) = &storage.watch {
+            watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).check()?;
+        }
+        let head = read_head(connection)?;
+        let length = head.map_or(0, |head| head.seq + 1);
+        Ok(Self {
+            storage,
+            connection,
+            committed_below: length as i64,
+            head,
+            first_seq: length,
+            hashes: Vec::new(),
+            changed: false,
+        })
+    }
+}
+
+impl WriteTransaction for Transaction<'_> {
+    fn head(&mut self) -> Result<Option<Head>> {
+        Ok(self.head)
+    }
+
+    fn insert(&mut self, entries: &[ChainEntry]) -> Result<()> {
+        let doing = "writing an entry";
+        let sql = "INSERT INTO entries(seq, format, hash, prev_hash, record_id, stream, timestamp, payload, salt, \
+                   payload_hash, meta) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+        let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
+        for entry in entries {
+            self.changed = true;
+            let stored_commitment = entry.redacted().then_some(entry.payload_hash.0.as_slice());
+            statement
+                .execute(rusqlite::params![
+                    entry.seq as i64,
+                    entry.format,
+                    entry.hash.0.as_slice(),
+                    entry.prev_hash.as_ref().map(|hash| hash.0.as_slice()),
+                    entry.record.id,
+                    entry.record.stream,
+                    entry.record.timestamp,
+                    entry.record.payload.as_ref().map(CanonicalJson::as_str),
+                    entry.salt.as_ref().map(<[u8; 16]>::as_slice),
+                    stored_commitment,
+                    entry.record.meta.as_ref().map(CanonicalJson::as_str),
+                ])
+                .doing(doing)?;
+            self.head = Some(Head { seq: entry.seq, hash: entry.hash });
+            self.hashes.push(entry.hash);
+        }
+        Ok(())
+    }
+
+    fn latest_by_id(&mut self, id: &str) -> Result<Option<ChainEntry>> {
+        if !self.hashes.is_empty() {
+            let sql = format!(
+                "SELECT {COLUMNS} FROM entries NOT INDEXED WHERE seq >= ?1 AND record_id = ?2 ORDER BY seq DESC LIMIT 1"
+            );
+            let mut statement = self.connection.prepare_cached(&sql).doing("looking a record up")?;
+            let parameters = (self.first_seq as i64, id);
+            let found = read_entries(&mut statement, parameters, &self.storage.ledger_hash)?;
+            if let Some(entry) = found.into_iter().next() {
+                return Ok(Some(entry));
+            }
+        }
+        self.storage.find_latest_by_id(self.connection, id, self.committed_below)
+    }
+
+    fn get(&mut self, hash: &Hash) -> Result<Option<ChainEntry>> {
+        let prefix = hash.prefix();
+        let seqs = self.storage.lookup.candidates(self.connection, Key::Hash, prefix, self.committed_below)?;
+        self.storage.confirm_hash(self.connection, &seqs, hash)
+    }
+
+    fn erase_payload(&mut self, entry: &ChainEntry) -> Result<()> {
+        let doing = "erasing a payload";
+        self.changed = true;
+        let sql = "UPDATE entries SET payload = NULL, salt = NULL, payload_hash = ?2 WHERE seq = ?1";
+        let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
+        statement.execute((entry.seq as i64, entry.payload_hash.0.as_slice())).doing(doing)?;
+        Ok(())
+    }
+}

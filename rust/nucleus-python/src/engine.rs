@@ -1,0 +1,359 @@
+//! `Engine` and `QueryPage`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nucleus_core::{CanonicalJson, InvalidRecord};
+use nucleus_engine::{
+    AppendOptions, Durability, Error, LedgerConfig, LedgerEngine, QueryFilters, SqliteConfig, StorageConfig,
+};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList};
+
+use crate::chain::{ChainEntry, entries_argument, hash_argument};
+use crate::errors::{Failure, detached, to_python};
+use crate::json;
+use crate::records::Record;
+use crate::report::VerificationReport;
+
+/// One open ledger.
+#[pyclass(frozen, module = "nucleus._core")]
+pub(crate) struct Engine {
+    inner: LedgerEngine,
+    closed: std::sync::atomic::AtomicBool,
+}
+
+/// One page of a query.
+#[pyclass(frozen, module = "nucleus._core")]
+pub(crate) struct QueryPage {
+    entries: Vec<Py<ChainEntry>>,
+    next_cursor: Option<String>,
+    total: Option<u64>,
+}
+
+#[pymethods]
+impl QueryPage {
+    #[getter]
+    fn entries<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        PyList::new(py, self.entries.iter().map(|entry| entry.bind(py)))
+    }
+
+    #[getter]
+    fn has_more(&self) -> bool {
+        self.next_cursor.is_some()
+    }
+
+    #[getter]
+    fn next_cursor(&self) -> Option<&str> {
+        self.next_cursor.as_deref()
+    }
+
+    #[getter]
+    fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<QueryPage of {} entries, has_more={}>", self.entries.len(), self.has_more())
+    }
+}
+
+/// Runs long work detached; the caller's progress callback and pending signals are served in between, attached.
+fn with_progress<T: Send>(
+    py: Python<'_>,
+    progress: Option<&Py<PyAny>>,
+    work: impl FnOnce(&mut dyn FnMut(u64, u64) -> nucleus_engine::Result<()>) -> nucleus_engine::Result<T> + Send,
+) -> PyResult<T> {
+    let mut raised: Option<PyErr> = None;
+    let result = py.detach(|| {
+        work(&mut |done, total| {
+            Python::attach(|py| {
+                let call = || -> PyResult<()> {
+                    py.check_signals()?;
+                    if let Some(progress) = progress {
+                        progress.call1(py, (done, total))?;
+                    }
+                    Ok(())
+                };
+                call().map_err(|error| {
+                    raised = Some(error);
+                    Error::Interrupted
+                })
+            })
+        })
+    });
+    match (result, raised) {
+        (Ok(value), _) => Ok(value),
+        (Err(_), Some(error)) => Err(to_python(py, Failure::Python(error))),
+        (Err(error), None) => Err(to_python(py, error.into())),
+    }
+}
+
+fn wrap(py: Python<'_>, entry: nucleus_core::ChainEntry) -> PyResult<Py<ChainEntry>> {
+    Py::new(py, ChainEntry { inner: entry })
+}
+
+fn wrap_all(py: Python<'_>, entries: Vec<nucleus_core::ChainEntry>) -> PyResult<Vec<Py<ChainEntry>>> {
+    entries.into_iter().map(|entry| wrap(py, entry)).collect()
+}
+
+#[pymethods]
+impl Engine {
+    #[new]
+    #[pyo3(signature = (
+        *, id=None, path=None, read_only=false, durability="full", busy_timeout_ms=30_000, max_record_bytes=16_777_216,
+        verify_on_open=true, accept_rollback=false, expected_head=None, expected_length=None, progress=None
+    ))]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
+    fn new(
+        py: Python<'_>,
+        id: Option<String>,
+        path: Option<PathBuf>,
+        read_only: bool,
+        durability: &str,
+        busy_timeout_ms: u64,
+        max_record_bytes: usize,
+        verify_on_open: bool,
+        accept_rollback: bool,
+        expected_head: Option<&str>,
+        expected_length: Option<u64>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        let inner = with_progress(py, progress.as_ref(), |progress| {
+            let durability = match durability {
+                "full" => Durability::Full,
+                "normal" => Durability::Normal,
+                _ => return Err(Error::Config("durability must be \"full\" or \"normal\"".to_owned())),
+            };
+            let busy_timeout = Duration::from_millis(busy_timeout_ms.min(i32::MAX as u64));
+            let storage = match path {
+                None => StorageConfig::Memory,
+                Some(path) => StorageConfig::Sqlite(SqliteConfig { path, read_only, durability, busy_timeout }),
+            };
+            let config = LedgerConfig {
+                max_record_bytes,
+                verify_on_open,
+                accept_rollback,
+                expected_head: expected_head.map(|text| hash_argument("expected_head", text)).transpose()?,
+                expected_length,
+                ..LedgerConfig::new(id, storage)
+            };
+            LedgerEngine::open(&config, progress)
+        })?;
+        Ok(Self { inner, closed: std::sync::atomic::AtomicBool::new(false) })
+    }
+
+    #[getter]
+    fn id(&self) -> &str {
+        self.inner.id()
+    }
+
+    #[getter]
+    fn path(&self) -> Option<String> {
+        self.inner.path().map(|path| path.to_string_lossy().into_owned())
+    }
+
+    #[getter]
+    fn read_only(&self) -> bool {
+        self.inner.read_only()
+    }
+
+    #[getter]
+    fn closed(&self) -> bool {
+        self.closed.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    #[pyo3(signature = (record, requester_oid, *, unique=false, expected_head=None))]
+    fn append(
+        &self,
+        py: Python<'_>,
+        record: &Bound<'_, PyAny>,
+        requester_oid: &str,
+        unique: bool,
+        expected_head: Option<&str>,
+    ) -> PyResult<Py<ChainEntry>> {
+        let record = Record::argument(record)?;
+        let entries = detached(py, || {
+            let expected_head = expected_head.map(|text| hash_argument("expected_head", text)).transpose()?;
+            self.inner.append(vec![record], requester_oid, AppendOptions { unique, expected_head })
+        })?;
+        match entries.into_iter().next() {
+            Some(entry) => wrap(py, entry),
+            None => Err(to_python(py, Error::Closed.into())),
+        }
+    }
+
+    #[pyo3(signature = (records, requester_oid, *, expected_head=None))]
+    fn append_batch(
+        &self,
+        py: Python<'_>,
+        records: &Bound<'_, PyAny>,
+        requester_oid: &str,
+        expected_head: Option<&str>,
+    ) -> PyResult<Vec<Py<ChainEntry>>> {
+        let mut owned = Vec::with_capacity(records.len().unwrap_or(0));
+        for (position, record) in records.try_iter()?.enumerate() {
+            owned.push(Record::argument(&record?).map_err(|error| at_position(py, error, position))?);
+        }
+        let entries = detached(py, || {
+            let expected_head = expected_head.map(|text| hash_argument("expected_head", text)).transpose()?;
+            self.inner.append(owned, requester_oid, AppendOptions { unique: false, expected_head })
+        })?;
+        wrap_all(py, entries)
+    }
+
+    fn get(&self, py: Python<'_>, hash: &str) -> PyResult<Option<Py<ChainEntry>>> {
+        let entry = detached(py, || self.inner.get(&hash_argument("hash", hash)?))?;
+        entry.map(|entry| wrap(py, entry)).transpose()
+    }
+
+    fn get_by_id(&self, py: Python<'_>, id: &str) -> PyResult<Option<Py<ChainEntry>>> {
+        let entry = detached(py, || self.inner.get_by_id(id))?;
+        entry.map(|entry| wrap(py, entry)).transpose()
+    }
+
+    fn history(&self, py: Python<'_>, id: &str) -> PyResult<Vec<Py<ChainEntry>>> {
+        let entries = detached(py, || self.inner.history(id))?;
+        wrap_all(py, entries)
+    }
+
+    fn range(&self, py: Python<'_>, start_seq: u64, limit: usize) -> PyResult<Vec<Py<ChainEntry>>> {
+        let entries = detached(py, || self.inner.range(start_seq, limit))?;
+        wrap_all(py, entries)
+    }
+
+    #[pyo3(signature = (
+        *, stream=None, id=None, since=None, until=None, payload=None, limit=100, offset=0, cursor=None, order="asc",
+        with_total=false
+    ))]
+    #[allow(clippy::too_many_arguments)]
+    fn query(
+        &self,
+        py: Python<'_>,
+        stream: Option<String>,
+        id: Option<String>,
+        since: Option<i64>,
+        until: Option<i64>,
+        payload: Option<&Bound<'_, PyDict>>,
+        limit: usize,
+        offset: u64,
+        cursor: Option<&str>,
+        order: &str,
+        with_total: bool,
+    ) -> PyResult<QueryPage> {
+        let payload = payload.map_or(Ok(Vec::new()), payload_filters).map_err(|error| to_python(py, error.into()))?;
+        let page = detached(py, || {
+            let filters = QueryFilters {
+                stream,
+                id,
+                since,
+                until,
+                payload,
+                limit,
+                offset,
+                cursor: cursor.map(str::parse).transpose()?,
+                order: order.parse()?,
+                with_total,
+            };
+            self.inner.query(&filters)
+        })?;
+        Ok(QueryPage {
+            next_cursor: page.next_cursor.map(|cursor| cursor.to_string()),
+            total: page.total,
+            entries: wrap_all(py, page.entries)?,
+        })
+    }
+
+    fn head(&self, py: Python<'_>) -> PyResult<Option<(u64, String)>> {
+        let head = detached(py, || self.inner.head())?;
+        Ok(head.map(|head| (head.seq, head.hash.to_string())))
+    }
+
+    fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
+        detached(py, || self.inner.length()).map(|length| length as usize)
+    }
+
+    #[pyo3(signature = (*, deep=false, expected_head=None, expected_length=None, progress=None))]
+    fn verify(
+        &self,
+        py: Python<'_>,
+        deep: bool,
+        expected_head: Option<&str>,
+        expected_length: Option<u64>,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<VerificationReport> {
+        let inner = with_progress(py, progress.as_ref(), |progress| {
+            let expected_head = expected_head.map(|text| hash_argument("expected_head", text)).transpose()?;
+            self.inner.verify(deep, expected_head.as_ref(), expected_length, progress)
+        })?;
+        Ok(VerificationReport { inner })
+    }
+
+    fn redact(&self, py: Python<'_>, hash: &str, reason: &str, requester_oid: &str) -> PyResult<Py<ChainEntry>> {
+        let entry =
+            detached(py, || self.inner.redact(&hash_argument("hash", hash)?, reason, requester_oid))?;
+        wrap(py, entry)
+    }
+
+    fn import_entries(&self, py: Python<'_>, entries: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let entries = entries_argument(entries)?;
+        detached(py, || self.inner.import(&entries))
+    }
+
+    #[pyo3(signature = (path, progress=None))]
+    fn backup(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> PyResult<Option<(u64, String)>> {
+        let head = with_progress(py, progress.as_ref(), |progress| self.inner.backup(&path, progress))?;
+        Ok(head.map(|head| (head.seq, head.hash.to_string())))
+    }
+
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let stats = detached(py, || self.inner.stats())?;
+        let streams = PyDict::new(py);
+        for (stream, count) in &stats.streams {
+            streams.set_item(stream, count)?;
+        }
+        let dict = PyDict::new(py);
+        dict.set_item("entries", stats.entries)?;
+        dict.set_item("head", stats.head.map(|head| (head.seq, head.hash.to_string())))?;
+        dict.set_item("streams", streams)?;
+        dict.set_item("redacted", stats.redacted)?;
+        dict.set_item("first_timestamp", stats.first_timestamp)?;
+        dict.set_item("last_timestamp", stats.last_timestamp)?;
+        dict.set_item("created_at", stats.created_at)?;
+        dict.set_item("database_bytes", stats.database_bytes)?;
+        dict.set_item("wal_bytes", stats.wal_bytes)?;
+        Ok(dict)
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        self.closed.store(true, std::sync::atomic::Ordering::Release);
+        detached(py, || self.inner.close())
+    }
+}
+
+fn payload_filters(payload: &Bound<'_, PyDict>) -> Result<Vec<(String, CanonicalJson)>, InvalidRecord> {
+    let mut filters = Vec::with_capacity(payload.len());
+    for (key, value) in payload.iter() {
+        let Ok(key) = key.cast_into::<pyo3::types::PyString>() else {
+            return Err(InvalidRecord::new("a payload filter's keys must be strings"));
+        };
+        let key = json::utf8(&key)?.to_owned();
+        let mut out = String::new();
+        json::write(&value, &mut out).map_err(|error| error.within_key(&key))?;
+        filters.push((key, CanonicalJson::from_canonical(out)));
+    }
+    Ok(filters)
+}
+
+/// The same refusal, with the position in the batch.
+fn at_position(py: Python<'_>, error: PyErr, position: usize) -> PyErr {
+    if !error.is_instance_of::<crate::errors::InvalidRecordError>(py) {
+        return error;
+    }
+    let message = error.value(py).to_string();
+    let located = match message.strip_prefix('$') {
+        Some(rest) => format!("$[{position}]{rest}"),
+        None => format!("$[{position}]: {message}"),
+    };
+    crate::errors::InvalidRecordError::new_err(located)
+}
