@@ -1,0 +1,80 @@
+"""Arguments and options that several commands share."""
+
+import getpass
+import os
+import re
+from typing import Any
+
+import click
+
+from nucleus._core import check_oid
+from nucleus.auth.context import RequestContext
+from nucleus.errors import NucleusError
+
+REQUESTER_VARIABLE = "NUCLEUS_OID"
+
+_LONGEST_LOGIN = 200
+
+
+def local_oid() -> str:
+    """Return the OID of whoever runs the command: ``oid:local:user:<login>``.
+
+    Characters of the login name that an OID cannot have are replaced by ``-``.
+    """
+    try:
+        login = getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run under a user id that has no name.
+        login = ""
+    return "oid:local:user:" + (re.sub(r"[^A-Za-z0-9._+=/@-]", "-", login)[:_LONGEST_LOGIN] or str(os.getuid()))
+
+
+def _context(ctx: click.Context, parameter: click.Parameter, oid: str) -> RequestContext:
+    try:
+        check_oid(oid)
+        return RequestContext.local(oid)
+    except NucleusError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+class HashType(click.ParamType):
+    """An entry hash: 64 lower-case hexadecimal digits."""
+
+    name = "hash"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Check the form."""
+        if re.fullmatch("[0-9a-f]{64}", value) is None:
+            self.fail("a hash has 64 lower-case hexadecimal digits", param, ctx)
+        return str(value)
+
+
+HASH = HashType()
+
+path_argument = click.argument("path", type=click.Path())
+
+requester_option = click.option(
+    "--as",
+    "context",
+    metavar="OID",
+    default=local_oid,
+    show_default="oid:local:user:LOGIN",
+    envvar=REQUESTER_VARIABLE,
+    show_envvar=True,
+    callback=_context,
+    help="In whose name records are read or written.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+verify_option = click.option(
+    "--verify/--no-verify",
+    "verify_first",
+    default=True,
+    show_default=True,
+    help="Verify the whole ledger first, and refuse one that does not add up.",
+)
+
+limit_option = click.option(
+    "-n", "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Most entries to print."
+)
