@@ -129,7 +129,7 @@ fn write_nested(reader: &mut Reader<'_>, out: &mut String, depth: usize) -> Resu
         Token::Integer(value) => write_integer(out, value)?,
         Token::Float(value) => write_float(out, value)?,
         Token::String(value) => write_string(out, &value),
-        Token::ArrayStart | Token::ObjectStart if depth > MAX_DEPTH => return Err(too_deep()),
+        Token::ArrayStart | Token::ObjectStart if depth > MAX_DEPTH => return Err(reader.located(too_deep())),
         Token::ArrayStart => write_array(reader, out, depth)?,
         Token::ObjectStart => write_object(reader, out, depth)?,
     }
@@ -170,7 +170,7 @@ fn write_object(reader: &mut Reader<'_>, out: &mut String, depth: usize) -> Resu
     if !sorted {
         members.sort_by(|(a, _), (b, _)| compare_keys(a, b));
         if let Some(pair) = members.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(duplicate_key(&pair[0].0));
+            return Err(reader.located(duplicate_key(&pair[0].0)));
         }
     }
     let written = out.split_off(start);

@@ -46,6 +46,13 @@ impl InvalidRecord {
         self.within(PathSegment::Index(index))
     }
 
+    /// The same error, with a note behind the reason.
+    #[must_use]
+    pub fn noting(mut self, note: &str) -> Self {
+        self.reason.push_str(note);
+        self
+    }
+
     /// Where: `$`, `$.payload.a[3]`, `$["weird key"]`.
     pub fn path(&self) -> String {
         let mut path = String::from("$");

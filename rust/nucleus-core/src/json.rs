@@ -126,7 +126,7 @@ impl<'a> Reader<'a> {
 
     fn skip_nested(&mut self, depth: usize) -> Result<(), InvalidRecord> {
         match self.token()? {
-            Token::ArrayStart | Token::ObjectStart if depth > crate::MAX_DEPTH => return Err(too_deep()),
+            Token::ArrayStart | Token::ObjectStart if depth > crate::MAX_DEPTH => return Err(self.located(too_deep())),
             Token::ArrayStart => {
                 let mut first = true;
                 while self.next_element(first)? {
@@ -180,8 +180,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn error(&self, reason: impl AsRef<str>) -> InvalidRecord {
-        InvalidRecord::new(format!("{} (at byte {} of the JSON text)", reason.as_ref(), self.position))
+    fn error(&self, reason: impl Into<String>) -> InvalidRecord {
+        self.located(InvalidRecord::new(reason))
+    }
+
+    /// The same refusal, with the place in the text.
+    pub fn located(&self, error: InvalidRecord) -> InvalidRecord {
+        error.noting(&format!(" (at byte {} of the JSON text)", self.position))
     }
 
     fn number(&mut self) -> Result<Token<'a>, InvalidRecord> {
@@ -216,12 +221,12 @@ impl<'a> Reader<'a> {
     fn integer(&self, text: &str) -> Result<Token<'a>, InvalidRecord> {
         match text.parse::<i64>() {
             Ok(value) if value.unsigned_abs() <= MAX_SAFE_INTEGER as u64 => Ok(Token::Integer(value)),
-            _ if self.rule == NumberRule::Strict => Err(unsafe_integer()),
+            _ if self.rule == NumberRule::Strict => Err(self.located(unsafe_integer())),
             _ => {
                 let token = self.float(text)?;
                 match token {
                     Token::Float(value) if ryu_js::Buffer::new().format_finite(value) == text => Ok(token),
-                    _ => Err(unsafe_integer()),
+                    _ => Err(self.located(unsafe_integer())),
                 }
             }
         }

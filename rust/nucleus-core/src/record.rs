@@ -99,7 +99,7 @@ impl RecordParts {
         let mut seen: Vec<String> = Vec::new();
         while let Some(key) = reader.next_key(seen.is_empty())? {
             if seen.iter().any(|known| *known == key) {
-                return Err(canonical::duplicate_key(&key));
+                return Err(reader.located(canonical::duplicate_key(&key)));
             }
             parts.read_member(reader, &key).map_err(|error| error.within_key(&key))?;
             seen.push(key.into_owned());

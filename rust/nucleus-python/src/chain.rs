@@ -71,8 +71,8 @@ impl ChainEntry {
         Ok(Self { inner })
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().inner == self.inner)
+    fn __eq__(&self, other: PyRef<'_, Self>) -> bool {
+        other.inner == self.inner
     }
 
     fn __hash__(&self) -> u64 {

@@ -172,7 +172,7 @@ impl Engine {
         unique: bool,
         expected_head: Option<&str>,
     ) -> PyResult<Py<ChainEntry>> {
-        let record = Record::argument(record)?;
+        let record = Record::argument(record).map_err(|failure| to_python(py, failure))?;
         let entries = detached(py, || {
             let expected_head = expected_head.map(|text| hash_argument("expected_head", text)).transpose()?;
             self.inner.append(vec![record], requester_oid, AppendOptions { unique, expected_head })
@@ -193,7 +193,8 @@ impl Engine {
     ) -> PyResult<Vec<Py<ChainEntry>>> {
         let mut owned = Vec::with_capacity(records.len().unwrap_or(0));
         for (position, record) in records.try_iter()?.enumerate() {
-            owned.push(Record::argument(&record?).map_err(|error| at_position(py, error, position))?);
+            let record = Record::argument(&record?).map_err(|failure| to_python(py, at_position(failure, position)))?;
+            owned.push(record);
         }
         let entries = detached(py, || {
             let expected_head = expected_head.map(|text| hash_argument("expected_head", text)).transpose()?;
@@ -346,14 +347,9 @@ fn payload_filters(payload: &Bound<'_, PyDict>) -> Result<Vec<(String, Canonical
 }
 
 /// The same refusal, with the position in the batch.
-fn at_position(py: Python<'_>, error: PyErr, position: usize) -> PyErr {
-    if !error.is_instance_of::<crate::errors::InvalidRecordError>(py) {
-        return error;
+fn at_position(failure: Failure, position: usize) -> Failure {
+    match failure {
+        Failure::Engine(Error::InvalidRecord(error)) => error.within_index(position).into(),
+        other => other,
     }
-    let message = error.value(py).to_string();
-    let located = match message.strip_prefix('$') {
-        Some(rest) => format!("$[{position}]{rest}"),
-        None => format!("$[{position}]: {message}"),
-    };
-    crate::errors::InvalidRecordError::new_err(located)
 }

@@ -48,7 +48,7 @@ pub(crate) fn to_python(py: Python<'_>, failure: Failure) -> PyErr {
 fn engine_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
     let message = error.to_string();
     Ok(match error {
-        Error::InvalidRecord(_) => InvalidRecordError::new_err(message),
+        Error::InvalidRecord(error) => invalid_record(py, &error)?,
         Error::Config(_) => ConfigError::new_err(message),
         Error::Database(_) => DatabaseError::new_err(message),
         Error::StorageReplaced(_) => StorageReplacedError::new_err(message),
@@ -83,6 +83,11 @@ fn engine_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
             with_attributes::<ConflictError>(py, message, &[("existing_hash", hash.into_pyobject(py)?.into_any())])?
         }
     })
+}
+
+fn invalid_record(py: Python<'_>, error: &InvalidRecord) -> PyResult<PyErr> {
+    let path = error.path().into_pyobject(py)?.into_any();
+    with_attributes::<InvalidRecordError>(py, error.to_string(), &[("path", path)])
 }
 
 fn with_attributes<E: pyo3::PyTypeInfo>(

@@ -8,7 +8,7 @@ use nucleus_engine::NewRecord;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyInt, PyString, PyTuple};
 
-use crate::errors::to_python;
+use crate::errors::{Failure, to_python};
 use crate::json;
 
 /// One record: what a caller states.
@@ -89,22 +89,20 @@ impl Record {
     }
 
     /// A record argument: a `Record`, or a mapping with its members.
-    pub(crate) fn argument(value: &Bound<'_, PyAny>) -> PyResult<NewRecord> {
-        let py = value.py();
+    pub(crate) fn argument(value: &Bound<'_, PyAny>) -> Result<NewRecord, Failure> {
         if let Ok(record) = value.cast::<Self>() {
             return Ok(record.get().inner.clone());
         }
-        let mapping = match value.cast::<PyDict>() {
-            Ok(mapping) => mapping.to_owned(),
-            Err(_) if value.hasattr("keys")? => {
-                py.get_type::<PyDict>().call1((value,))?.cast_into::<PyDict>().map_err(PyErr::from)?
-            }
-            Err(_) => {
-                let reason = "must be a Record, or a mapping with id, stream, payload, and optionally timestamp, meta";
-                return Err(to_python(py, InvalidRecord::new(reason).into()));
-            }
-        };
-        Self::from_mapping(&mapping).map_err(|error| to_python(py, error.into()))
+        if let Ok(mapping) = value.cast::<PyDict>() {
+            return Ok(Self::from_mapping(mapping)?);
+        }
+        if !value.hasattr("keys").map_err(Failure::Python)? {
+            let reason = "must be a Record, or a mapping with id, stream, payload, and optionally timestamp, meta";
+            return Err(InvalidRecord::new(reason).into());
+        }
+        let mapping = value.py().get_type::<PyDict>().call1((value,)).map_err(Failure::Python)?;
+        let mapping = mapping.cast_into::<PyDict>().map_err(|error| Failure::Python(error.into()))?;
+        Ok(Self::from_mapping(&mapping)?)
     }
 
     pub(crate) fn of(record: &nucleus_core::Record) -> Self {
@@ -167,7 +165,8 @@ impl Record {
 
     #[staticmethod]
     fn from_dict(value: &Bound<'_, PyAny>) -> PyResult<Self> {
-        Ok(Self { inner: Self::argument(value)? })
+        let inner = Self::argument(value).map_err(|failure| to_python(value.py(), failure))?;
+        Ok(Self { inner })
     }
 
     #[staticmethod]
@@ -178,8 +177,8 @@ impl Record {
         Ok(Self { inner: NewRecord { record, timestamp_given } })
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().inner.record == self.inner.record)
+    fn __eq__(&self, other: PyRef<'_, Self>) -> bool {
+        other.inner.record == self.inner.record
     }
 
     fn __hash__(&self) -> u64 {

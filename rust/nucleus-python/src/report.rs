@@ -54,11 +54,11 @@ impl VerificationError {
     }
 
     fn __repr__(&self) -> String {
-        format!("<VerificationError {}>", self.inner)
+        format!("VerificationError({})", self.inner)
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().inner == self.inner)
+    fn __eq__(&self, other: PyRef<'_, Self>) -> bool {
+        other.inner == self.inner
     }
 }
 
@@ -130,11 +130,11 @@ impl VerificationReport {
 
     fn __repr__(&self) -> String {
         let verdict = if self.valid() { "valid" } else { "NOT VALID" };
-        format!("<VerificationReport {verdict}: {}>", self.inner.summary())
+        format!("VerificationReport({verdict}: {})", self.inner.summary())
     }
 
-    fn __eq__(&self, other: &Bound<'_, PyAny>) -> bool {
-        other.cast::<Self>().is_ok_and(|other| other.get().inner == self.inner)
+    fn __eq__(&self, other: PyRef<'_, Self>) -> bool {
+        other.inner == self.inner
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyTuple>)> {
