@@ -112,9 +112,7 @@ class AsyncLedger:
         expected_head: str | None = None,
     ) -> ChainEntry:
         """Append one record; see :meth:`nucleus.Ledger.append`."""
-        return await self._run(
-            lambda: self._ledger.append(record, context, unique=unique, expected_head=expected_head)
-        )
+        return await self._run(lambda: self._ledger.append(record, context, unique=unique, expected_head=expected_head))
 
     async def append_batch(
         self,
@@ -184,9 +182,7 @@ class AsyncLedger:
         """Erase the payload of one entry for good; see :meth:`nucleus.Ledger.redact`."""
         return await self._run(lambda: self._ledger.redact(hash, reason, context))
 
-    async def backup(
-        self, path: str | os.PathLike[str], *, progress: Progress | None = None
-    ) -> tuple[int, str] | None:
+    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> tuple[int, str] | None:
         """Write a copy to a new file; see :meth:`nucleus.Ledger.backup`. ``progress`` is called in another thread."""
         return await self._run(lambda: self._ledger.backup(path, progress=progress))
 

@@ -1,14 +1,13 @@
 """``nucleus append``: records in, one JSON object a line."""
 
 import os
-import stat
+import re
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO
 
 import click
 
@@ -17,7 +16,7 @@ from nucleus.auth.context import RequestContext
 from nucleus.cli.failures import Command, Failure
 from nucleus.cli.opening import open_for_writing
 from nucleus.cli.options import json_option, path_argument, requester_option
-from nucleus.cli.output import echo_json, head_members, progress_bar
+from nucleus.cli.output import counted, echo_json, head_members, printable, progress_bar
 from nucleus.errors import InvalidRecordError, NucleusError
 from nucleus.json_lines import NumberedLine, batches, max_line_bytes, numbered_lines
 from nucleus.ledger import Ledger
@@ -26,6 +25,16 @@ _MOST_LINES_SHOWN = 20
 _LONGEST_LINE_BYTES = max_line_bytes(16_777_216)
 
 Batch = tuple[list[NumberedLine], list[Record]]
+BadLine = tuple[int, str]
+
+
+class _BadLinesError(Exception):
+    """Lines of one batch that are not records that can be appended."""
+
+    def __init__(self, batch: list[NumberedLine], bad: list[BadLine]) -> None:
+        super().__init__(batch, bad)
+        self.first, self.last = batch[0][0], batch[-1][0]
+        self.bad = bad
 
 
 @click.command(cls=Command)
@@ -42,7 +51,7 @@ Batch = tuple[list[NumberedLine], list[Record]]
 @requester_option
 @json_option
 def append(
-    path: str, file: str, ledger_id: str | None, batch_size: int, context: RequestContext, as_json: bool
+    *, path: str, file: str, ledger_id: str | None, batch_size: int, context: RequestContext, as_json: bool
 ) -> None:
     """Append records to the ledger PATH.
 
@@ -52,7 +61,77 @@ def append(
     """
     if ledger_id is None and not os.path.lexists(path):
         raise click.UsageError(f"{path} does not exist; give the new ledger an id with --id to create it")
-    with _open_input(file) as lines, progress_bar("appending") as progress:
-        parsed = _parse(batches(numbered_lines(lines, _LONGEST_LINE_BYTES), batch_size))
-        # Before the ledger is opened: a bad first batch creates none.
-        first = next(parsed, None)
+    appended = 0
+    try:
+        with _open_input(file) as lines:
+            parsed = _parse(batches(numbered_lines(lines, _LONGEST_LINE_BYTES), batch_size))
+            # Before the ledger is opened: a bad first batch creates none.
+            first = next(parsed, None)
+            with open_for_writing(path, ledger_id) as ledger:
+                for count in _append_all(ledger, chain([first] if first else [], parsed), context, file):
+                    appended += count
+                _report(ledger, appended, as_json)
+    except _BadLinesError as error:
+        raise _bad_lines(error, appended) from error
+    except NucleusError as error:
+        raise Failure.of(error, suffix=f"; records appended before: {appended:,}", appended=appended) from error
+
+
+def _open_input(file: str) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if file == "-" else Path(file).open("rb")
+
+
+def _parse(lines: Iterable[list[NumberedLine]]) -> Iterator[Batch]:
+    for batch in lines:
+        records: list[Record] = []
+        bad: list[BadLine] = []
+        for number, text in batch:
+            try:
+                records.append(Record.from_json(text))
+            except InvalidRecordError as error:
+                bad.append((number, str(error)))
+        if bad:
+            raise _BadLinesError(batch, bad)
+        yield batch, records
+
+
+def _append_all(ledger: Ledger, parsed: Iterable[Batch], context: RequestContext, file: str) -> Iterator[int]:
+    """Append batch by batch; yield the number of records of each once it is durable."""
+    done_bytes, total_bytes = 0, 0 if file == "-" else Path(file).stat().st_size
+    with progress_bar("appending") as progress:
+        for lines, records in parsed:
+            try:
+                ledger.append_batch(records, context)
+            except InvalidRecordError as error:
+                raise _in_line(error, lines) from error
+            yield len(records)
+            done_bytes += sum(len(text) + 1 for _, text in lines)
+            progress(done_bytes, total_bytes)
+
+
+def _in_line(error: InvalidRecordError, batch: list[NumberedLine]) -> Exception:
+    """Say which line an error is about that names a record of the batch by its place in it."""
+    place = re.match(r"\$\[(\d+)\]", error.path or "")
+    return error if place is None else _BadLinesError(batch, [(batch[int(place[1])][0], str(error))])
+
+
+def _bad_lines(error: _BadLinesError, appended: int) -> Failure:
+    shown = [f"line {number:,}: {reason}" for number, reason in error.bad[:_MOST_LINES_SHOWN]]
+    if len(error.bad) > _MOST_LINES_SHOWN:
+        shown.append(f"and {len(error.bad) - _MOST_LINES_SHOWN:,} more")
+    return Failure(
+        f"{len(error.bad):,} of the lines {error.first:,} to {error.last:,} cannot be appended, so none of these was; "
+        f"records appended before: {appended:,}",
+        kind="InvalidRecordError",
+        details={"appended": appended, "lines": [{"line": number, "message": reason} for number, reason in error.bad]},
+        lines=tuple(shown),
+    )
+
+
+def _report(ledger: Ledger, appended: int, as_json: bool) -> None:
+    head = ledger.head()
+    if as_json:
+        echo_json({"appended": appended, "head": head_members(head), "id": ledger.id})
+    else:
+        where = "the ledger is empty" if head is None else f"head {head[1]} at seq {head[0]:,}"
+        click.echo(f"appended {counted(appended, 'record', 'records')} to {printable(ledger.id)}; {where}")

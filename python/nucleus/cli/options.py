@@ -3,11 +3,9 @@
 import getpass
 import os
 import re
-from typing import Any
 
 import click
 
-from nucleus._core import check_oid
 from nucleus.auth.context import RequestContext
 from nucleus.errors import NucleusError
 
@@ -31,25 +29,17 @@ def local_oid() -> str:
 
 def _context(ctx: click.Context, parameter: click.Parameter, oid: str) -> RequestContext:
     try:
-        check_oid(oid)
         return RequestContext.local(oid)
     except NucleusError as error:
         raise click.BadParameter(str(error)) from error
 
 
-class HashType(click.ParamType):
-    """An entry hash: 64 lower-case hexadecimal digits."""
+def check_hash(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Check an argument or option that is the hash of an entry."""
+    if value is not None and re.fullmatch("[0-9a-f]{64}", value) is None:
+        raise click.BadParameter("a hash has 64 lower-case hexadecimal digits")
+    return value
 
-    name = "hash"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Check the form."""
-        if re.fullmatch("[0-9a-f]{64}", value) is None:
-            self.fail("a hash has 64 lower-case hexadecimal digits", param, ctx)
-        return str(value)
-
-
-HASH = HashType()
 
 path_argument = click.argument("path", type=click.Path())
 

@@ -1,6 +1,7 @@
 """What commands print: text for people, JSON for programs, progress bars on a terminal."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,8 +13,9 @@ import click
 from nucleus._core import ChainEntry
 from nucleus.ledger import Progress
 
-_MOST_PAYLOAD_CHARACTERS = 200
-_WIDTH_WITHOUT_TERMINAL = 4096
+_MOST_PAYLOAD_CHARACTERS = 500
+_WIDEST_COLUMN = 36
+_NARROWEST_PAYLOAD = 20
 
 
 def printable(text: str) -> str:
@@ -23,6 +25,16 @@ def printable(text: str) -> str:
     direction of the text or be invisible.
     """
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number and what it counts: ``1 entry``, ``2,000 entries``."""
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def entries_counted(number: int) -> str:
+    """Return a number of entries in words."""
+    return counted(number, "entry", "entries")
 
 
 def echo_json(value: object) -> None:
@@ -64,31 +76,39 @@ def payload_text(entry: ChainEntry, *, indent: int | None = None) -> str:
 
 
 def echo_entries(entries: Iterable[ChainEntry]) -> None:
-    """Print one line for each entry, as a table."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Print one line for each entry, in columns; on a terminal the payload is cut at its edge."""
+    from rich.cells import cell_len, set_cell_size
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("seq", justify="right", no_wrap=True)
-    for name in ("time", "stream", "id", "requester"):
-        table.add_column(name, no_wrap=name == "time", overflow="fold")
-    table.add_column("payload", no_wrap=True, overflow="ellipsis")
-    for entry in entries:
-        record = entry.record
-        payload = payload_text(entry)
-        if len(payload) > _MOST_PAYLOAD_CHARACTERS:
-            payload = payload[:_MOST_PAYLOAD_CHARACTERS] + "…"
-        cells = (str(entry.seq), instant(record.timestamp), record.stream, record.id, requester(entry), payload)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    # A pipe has no width: there every entry is one line.
-    width = None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL
-    Console(width=width, highlight=False).print(table)
+    rows = [("seq", "time", "stream", "id", "requester", "payload"), *map(_row, entries)]
+    # A long cell moves the rest of its own line only.
+    widths = [min(_WIDEST_COLUMN, max(map(cell_len, column))) for column in zip(*rows, strict=True)][:-1]
+    for *cells, payload in rows:
+        padded = [set_cell_size(cell, max(width, cell_len(cell))) for cell, width in zip(cells, widths, strict=True)]
+        line = "  ".join(padded)
+        click.echo(f"{line}  {_cut(payload, _terminal_columns() - cell_len(line) - 2)}")
+
+
+def _row(entry: ChainEntry) -> tuple[str, ...]:
+    record = entry.record
+    cells = (str(entry.seq), instant(record.timestamp), record.stream, record.id, requester(entry))
+    return (*map(printable, cells), printable(payload_text(entry)[:_MOST_PAYLOAD_CHARACTERS]))
+
+
+def _terminal_columns() -> int:
+    """Return the width of the terminal; a pipe has none and takes any."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+
+
+def _cut(text: str, columns: int) -> str:
+    from rich.cells import cell_len, set_cell_size
+
+    fitting = max(columns, _NARROWEST_PAYLOAD)
+    return text if cell_len(text) <= fitting else set_cell_size(text, fitting - 1) + "…"
 
 
 def echo_members(members: Iterable[tuple[str, object]]) -> None:
     """Print names and values, one pair a line."""
-    pairs = [(name, printable(str(value))) for name, value in members]
+    pairs = [(printable(name), printable(str(value))) for name, value in members]
     width = max(len(name) for name, _ in pairs)
     for name, value in pairs:
         click.echo(f"{name:<{width}}  {value}")

@@ -129,7 +129,9 @@ fn write_nested(reader: &mut Reader<'_>, out: &mut String, depth: usize) -> Resu
         Token::Integer(value) => write_integer(out, value)?,
         Token::Float(value) => write_float(out, value)?,
         Token::String(value) => write_string(out, &value),
-        Token::ArrayStart | Token::ObjectStart if depth > MAX_DEPTH => return Err(reader.located(too_deep())),
+        Token::ArrayStart | Token::ObjectStart if depth > MAX_DEPTH => {
+            return Err(reader.located(too_deep()));
+        }
         Token::ArrayStart => write_array(reader, out, depth)?,
         Token::ObjectStart => write_object(reader, out, depth)?,
     }

@@ -126,7 +126,9 @@ impl<'a> Reader<'a> {
 
     fn skip_nested(&mut self, depth: usize) -> Result<(), InvalidRecord> {
         match self.token()? {
-            Token::ArrayStart | Token::ObjectStart if depth > crate::MAX_DEPTH => return Err(self.located(too_deep())),
+            Token::ArrayStart | Token::ObjectStart if depth > crate::MAX_DEPTH => {
+                return Err(self.located(too_deep()));
+            }
             Token::ArrayStart => {
                 let mut first = true;
                 while self.next_element(first)? {
@@ -302,7 +304,9 @@ impl<'a> Reader<'a> {
     }
 
     fn escape(&mut self) -> Result<char, InvalidRecord> {
-        let Some(byte) = self.peek() else { return Err(self.bad_string_byte()) };
+        let Some(byte) = self.peek() else {
+            return Err(self.bad_string_byte());
+        };
         self.position += 1;
         Ok(match byte {
             b'"' => '"',

@@ -16,7 +16,9 @@ pub fn check_oid(oid: &str) -> Result<(), InvalidRecord> {
     if oid.len() > MAX_OID_BYTES {
         return refuse("it is longer than 255 bytes");
     }
-    let Some(rest) = oid.strip_prefix("oid:") else { return refuse("it does not begin with `oid:`") };
+    let Some(rest) = oid.strip_prefix("oid:") else {
+        return refuse("it does not begin with `oid:`");
+    };
     let parts: Vec<&str> = rest.split(':').collect();
     if parts.len() < 3 || parts.len().is_multiple_of(2) {
         return refuse("a part is missing");

@@ -33,13 +33,13 @@ impl Record {
         check_timestamp(self.timestamp)?;
         match self.payload.as_ref().map(CanonicalJson::as_str) {
             Some(payload) if payload.starts_with(['{', '[']) => {}
-            Some(_) => return Err(InvalidRecord::new("must be a JSON object or array").within_key("payload")),
+            Some(_) => {
+                return Err(InvalidRecord::new("must be a JSON object or array").within_key("payload"));
+            }
             None => return Err(InvalidRecord::new("is missing").within_key("payload")),
         }
         match self.meta.as_ref().map(CanonicalJson::as_str) {
-            Some(meta) if !meta.starts_with('{') => {
-                Err(InvalidRecord::new("must be a JSON object").within_key("meta"))
-            }
+            Some(meta) if !meta.starts_with('{') => Err(InvalidRecord::new("must be a JSON object").within_key("meta")),
             _ => Ok(()),
         }
     }
@@ -114,7 +114,9 @@ impl RecordParts {
             "timestamp" => self.timestamp = Some(read_integer(reader)?),
             "payload" => self.payload = read_json(reader)?,
             "meta" => self.meta = read_json(reader)?,
-            _ => return Err(InvalidRecord::new("is not a member of a record (id, stream, payload, timestamp, meta)")),
+            _ => {
+                return Err(InvalidRecord::new("is not a member of a record (id, stream, payload, timestamp, meta)"));
+            }
         }
         Ok(())
     }

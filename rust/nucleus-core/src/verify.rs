@@ -384,8 +384,8 @@ impl<'a> RangeVerifier<'a> {
     /// Why no writer of this format can have produced the row.
     fn malformation(&self, row: &Row<'_>) -> Option<&'static str> {
         let is_hash = |bytes: &[u8]| bytes.len() == 32;
-        let names_fit = (1..=MAX_ID_BYTES).contains(&row.record_id.len())
-            && (1..=MAX_STREAM_BYTES).contains(&row.stream.len());
+        let names_fit =
+            (1..=MAX_ID_BYTES).contains(&row.record_id.len()) && (1..=MAX_STREAM_BYTES).contains(&row.stream.len());
         if row.format != i64::from(FORMAT) {
             Some("unknown entry format")
         } else if row.seq < 0 {

@@ -115,7 +115,9 @@ fn take_group(state: &mut State) -> Vec<Arc<Ticket>> {
     let mut group = Vec::new();
     let mut records = 0;
     while group.len() < MAX_GROUP_APPENDS && records < MAX_GROUP_RECORDS {
-        let Some(ticket) = state.waiting.pop_front() else { break };
+        let Some(ticket) = state.waiting.pop_front() else {
+            break;
+        };
         records += lock(&ticket.work).as_ref().map_or(0, |append| append.records.len());
         group.push(ticket);
     }
@@ -128,7 +130,9 @@ fn commit(storage: &dyn StorageBackend, group: &[Arc<Ticket>]) {
     let ledger_id = storage.ledger_id().to_owned();
     let result = storage.write(&mut |transaction| {
         for ticket in group {
-            let Some(append) = lock(&ticket.work).take() else { continue };
+            let Some(append) = lock(&ticket.work).take() else {
+                continue;
+            };
             let staged = stage(transaction, &ledger_id, append);
             // What the storage reports concerns the whole transaction; anything else, this caller alone.
             match staged {
@@ -177,8 +181,12 @@ fn stage(transaction: &mut dyn WriteTransaction, ledger_id: &str, append: Append
 
 /// For a unique append: the entry that already says the same, or a conflict with one that says something else.
 fn existing(transaction: &mut dyn WriteTransaction, append: &Append) -> Result<Option<ChainEntry>> {
-    let Some(prepared) = append.records.first() else { return Ok(None) };
-    let Some(entry) = transaction.latest_by_id(&prepared.record.id)? else { return Ok(None) };
+    let Some(prepared) = append.records.first() else {
+        return Ok(None);
+    };
+    let Some(entry) = transaction.latest_by_id(&prepared.record.id)? else {
+        return Ok(None);
+    };
     let (old, new) = (&entry.record, &prepared.record);
     let same = old.stream == new.stream
         && old.payload == new.payload

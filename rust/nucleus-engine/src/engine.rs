@@ -6,8 +6,8 @@ use nucleus_core::entry::{Head, commit_payload};
 use nucleus_core::hash::ledger_hash;
 use nucleus_core::oid::check_oid;
 use nucleus_core::{
-    ACL_GRANTS_STREAM, CanonicalJson, ChainEntry, Hash, InvalidRecord, REDACTION_ID_PREFIX, REDACTIONS_STREAM, Record, VerificationReport,
-    canonical,
+    ACL_GRANTS_STREAM, CanonicalJson, ChainEntry, ErrorKind, Hash, InvalidRecord, REDACTION_ID_PREFIX,
+    REDACTIONS_STREAM, Record, VerificationError, VerificationReport, canonical,
 };
 
 use crate::append::{Append, CommitQueue, Prepared};
@@ -58,35 +58,42 @@ impl LedgerEngine {
             StorageConfig::Memory => (None, false),
             StorageConfig::Sqlite(file) => (Some(file.path.clone()), file.read_only),
         };
-        let engine = Self {
-            storage,
-            queue: CommitQueue::default(),
-            max_record_bytes: config.max_record_bytes,
-            path,
-            read_only,
-        };
+        let engine =
+            Self { storage, queue: CommitQueue::default(), max_record_bytes: config.max_record_bytes, path, read_only };
         engine.verify_opened(config, progress)?;
         Ok(engine)
     }
 
     fn verify_opened(&self, config: &LedgerConfig, progress: Progress<'_>) -> Result<()> {
-        let mut report = if config.verify_on_open {
-            self.storage.verify(false, progress)?
-        } else if config.expected_head.is_some() || config.expected_length.is_some() {
-            let head = self.storage.head()?;
-            let entries_checked = head.map_or(0, |head| head.seq + 1);
-            VerificationReport { head, entries_checked, ..VerificationReport::default() }
-        } else {
-            return Ok(());
-        };
+        let mut report =
+            if config.verify_on_open { self.storage.verify(false, progress)? } else { self.report_unverified(config)? };
         if config.accept_rollback {
             report.forgive_anchor();
         }
         report.expect_end(config.expected_head.as_ref(), config.expected_length);
         if report.valid() {
-            return Ok(());
+            return self.storage.accept();
         }
-        Err(Error::integrity(&format!("ledger `{}` does not add up and was not opened", self.id()), report))
+        let hint = match report.counts.keys().collect::<Vec<_>>()[..] {
+            [ErrorKind::HeadMismatch] => {
+                " (it was cut, rolled back or damaged; accept_rollback=True opens it as it is)"
+            }
+            _ => "",
+        };
+        Err(Error::integrity(&format!("ledger `{}` does not add up and was not opened{hint}", self.id()), report))
+    }
+
+    /// What can be said about the end of the chain without verifying it.
+    fn report_unverified(&self, config: &LedgerConfig) -> Result<VerificationReport> {
+        let mut report = VerificationReport::default();
+        if config.expected_head.is_some() || config.expected_length.is_some() {
+            report.head = self.storage.head()?;
+            report.entries_checked = report.head.map_or(0, |head| head.seq + 1);
+        }
+        if let Some(fault) = self.storage.anchor_fault()? {
+            report.add(fault);
+        }
+        Ok(report)
     }
 
     /// The ledger's id.
@@ -107,7 +114,12 @@ impl LedgerEngine {
     /// Appends records in one atomic step; when this answers, they are durable as configured.
     ///
     /// Calls of several threads share a commit; each fails or succeeds alone.
-    pub fn append(&self, records: Vec<NewRecord>, requester_oid: &str, options: AppendOptions) -> Result<Vec<ChainEntry>> {
+    pub fn append(
+        &self,
+        records: Vec<NewRecord>,
+        requester_oid: &str,
+        options: AppendOptions,
+    ) -> Result<Vec<ChainEntry>> {
         if records.is_empty() {
             return Ok(Vec::new());
         }
@@ -123,7 +135,12 @@ impl LedgerEngine {
     }
 
     /// Everything that needs no lock: bounds, the engine's own meta, the commitment to the payload.
-    fn prepare(&self, new: NewRecord, salt: [u8; 16], requester_oid: &str) -> std::result::Result<Prepared, InvalidRecord> {
+    fn prepare(
+        &self,
+        new: NewRecord,
+        salt: [u8; 16],
+        requester_oid: &str,
+    ) -> std::result::Result<Prepared, InvalidRecord> {
         let NewRecord { mut record, timestamp_given } = new;
         record.validate()?;
         if [REDACTIONS_STREAM, ACL_GRANTS_STREAM].contains(&record.stream.as_str()) {
@@ -325,7 +342,6 @@ fn redact_in(
 }
 
 fn check_continues(entry: &ChainEntry, head: Option<Head>, genesis: &Hash) -> Result<()> {
-    use nucleus_core::{ErrorKind, VerificationError};
     let expected_seq = head.map_or(0, |head| head.seq + 1);
     let kind = if entry.seq != expected_seq {
         ErrorKind::SequenceGap

@@ -91,9 +91,7 @@ impl Error {
         match self {
             Self::InvalidRecord(error) => Self::InvalidRecord(error.clone()),
             Self::Config(message) => Self::Config(message.clone()),
-            Self::Integrity { message, report } => {
-                Self::Integrity { message: message.clone(), report: report.clone() }
-            }
+            Self::Integrity { message, report } => Self::Integrity { message: message.clone(), report: report.clone() },
             Self::Database(message) => Self::Database(message.clone()),
             Self::SchemaVersion { path, found, supported } => {
                 Self::SchemaVersion { path: path.clone(), found: *found, supported: *supported }

@@ -20,10 +20,7 @@ pub use storage::{Progress, Stats};
 /// Verifies a whole chain held in memory, seq 0 first.
 ///
 /// It has threads of its own for the time of the call: a shared pool would not survive a fork of the process.
-pub fn verify_chain(
-    entries: &[nucleus_core::ChainEntry],
-    ledger_id: &str,
-) -> Result<nucleus_core::VerificationReport> {
+pub fn verify_chain(entries: &[nucleus_core::ChainEntry], ledger_id: &str) -> Result<nucleus_core::VerificationReport> {
     config::check_ledger_id(ledger_id)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .build()

@@ -123,7 +123,9 @@ impl Engine {
             let durability = match durability {
                 "full" => Durability::Full,
                 "normal" => Durability::Normal,
-                _ => return Err(Error::Config("durability must be \"full\" or \"normal\"".to_owned())),
+                _ => {
+                    return Err(Error::Config("durability must be \"full\" or \"normal\"".to_owned()));
+                }
             };
             let busy_timeout = Duration::from_millis(busy_timeout_ms.min(i32::MAX as u64));
             let storage = match path {
@@ -291,8 +293,7 @@ impl Engine {
     }
 
     fn redact(&self, py: Python<'_>, hash: &str, reason: &str, requester_oid: &str) -> PyResult<Py<ChainEntry>> {
-        let entry =
-            detached(py, || self.inner.redact(&hash_argument("hash", hash)?, reason, requester_oid))?;
+        let entry = detached(py, || self.inner.redact(&hash_argument("hash", hash)?, reason, requester_oid))?;
         wrap(py, entry)
     }
 

@@ -62,10 +62,7 @@ fn engine_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
         Error::SchemaVersion { found, supported, .. } => with_attributes::<SchemaVersionError>(
             py,
             message,
-            &[
-                ("found", found.into_pyobject(py)?.into_any()),
-                ("supported", supported.into_pyobject(py)?.into_any()),
-            ],
+            &[("found", found.into_pyobject(py)?.into_any()), ("supported", supported.into_pyobject(py)?.into_any())],
         )?,
         Error::CommitInDoubt { first_seq, hashes, .. } => {
             let hashes: Vec<String> = hashes.iter().map(ToString::to_string).collect();
@@ -104,6 +101,9 @@ fn with_attributes<E: pyo3::PyTypeInfo>(
 }
 
 /// Runs engine work detached from the interpreter and maps its error: the whole crossing.
-pub(crate) fn detached<T: Send>(py: Python<'_>, work: impl FnOnce() -> nucleus_engine::Result<T> + Send) -> PyResult<T> {
+pub(crate) fn detached<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce() -> nucleus_engine::Result<T> + Send,
+) -> PyResult<T> {
     py.detach(work).map_err(|error| to_python(py, error.into()))
 }

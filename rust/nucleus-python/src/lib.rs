@@ -57,9 +57,8 @@ fn canonicalize<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bou
 #[pyfunction]
 fn canonicalize_json<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, pyo3::types::PyBytes>> {
     let text = json::text_argument(text)?;
-    let canonical = py
-        .detach(|| nucleus_core::CanonicalJson::from_text(&text))
-        .map_err(|error| to_python(py, error.into()))?;
+    let canonical =
+        py.detach(|| nucleus_core::CanonicalJson::from_text(&text)).map_err(|error| to_python(py, error.into()))?;
     Ok(pyo3::types::PyBytes::new(py, canonical.as_str().as_bytes()))
 }
 

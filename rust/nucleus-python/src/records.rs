@@ -172,8 +172,8 @@ impl Record {
     #[staticmethod]
     fn from_json(py: Python<'_>, text: &Bound<'_, PyAny>) -> PyResult<Self> {
         let text = json::text_argument(text)?;
-        let (record, timestamp_given) = nucleus_core::Record::from_json(&text, now_ms())
-            .map_err(|error| to_python(py, error.into()))?;
+        let (record, timestamp_given) =
+            nucleus_core::Record::from_json(&text, now_ms()).map_err(|error| to_python(py, error.into()))?;
         Ok(Self { inner: NewRecord { record, timestamp_given } })
     }
 

@@ -5,7 +5,7 @@ pub mod sqlite;
 use std::path::Path;
 
 use nucleus_core::entry::Head;
-use nucleus_core::{ChainEntry, Hash, VerificationReport};
+use nucleus_core::{ChainEntry, Hash, VerificationError, VerificationReport};
 
 use crate::error::Result;
 use crate::query::{QueryFilters, QueryPage};
@@ -67,7 +67,13 @@ pub trait StorageBackend: Send + Sync {
     /// Where the chain ends.
     fn head(&self) -> Result<Option<Head>>;
 
-    /// Verifies the whole chain and what is derived from it.
+    /// What is wrong between the chain and its anchor, if anything.
+    fn anchor_fault(&self) -> Result<Option<VerificationError>>;
+
+    /// The opener has accepted the chain as it is: from here on the anchor follows it.
+    fn accept(&self) -> Result<()>;
+
+    /// Verifies the whole chain, what is derived from it, and its anchor.
     fn verify(&self, deep: bool, progress: Progress<'_>) -> Result<VerificationReport>;
 
     /// After a redaction was committed: makes sure that no erased byte is left in any file.

@@ -72,7 +72,9 @@ pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo)
             format!("ledger `{}` created at {}", info.id, info.created_at),
         ));
     }
-    let Some(head) = anchored.head else { return Ok(None) };
+    let Some(head) = anchored.head else {
+        return Ok(None);
+    };
     Ok(match hash_at(connection, head.seq)? {
         Some(hash) if hash == head.hash => None,
         Some(hash) => mismatch(Some(head.seq), format!("hash {}", head.hash), format!("hash {hash}")),
@@ -113,8 +115,13 @@ impl Anchor {
         if known.is_some_and(|known| known.seq > head.seq) { Ok(()) } else { self.write(Some(head)) }
     }
 
-    /// Writes the head, whatever the anchor said before.
-    pub(super) fn write(&self, head: Option<Head>) -> io::Result<()> {
+    /// Begins anew with this head, whatever the file held before.
+    pub(super) fn reset(&self, head: Option<Head>) -> io::Result<()> {
+        self.file.set_len(ANCHOR_BYTES as u64)?;
+        self.write(head)
+    }
+
+    fn write(&self, head: Option<Head>) -> io::Result<()> {
         let text = render(&Anchored { ledger_id: self.info.id.clone(), created_at: self.info.created_at, head });
         let mut bytes = [b' '; ANCHOR_BYTES];
         bytes[..text.len()].copy_from_slice(text.as_bytes());
@@ -155,7 +162,8 @@ fn parse(bytes: &[u8]) -> Option<Anchored> {
         ("null", "null") => None,
         (seq, _) => Some(Head { seq: seq.parse().ok()?, hash: Hash::from_hex(unquoted("head")?)? }),
     };
-    let anchored = Anchored { ledger_id: read_string(value("ledger_id")?)?, created_at: value("created_at")?.parse().ok()?, head };
+    let anchored =
+        Anchored { ledger_id: read_string(value("ledger_id")?)?, created_at: value("created_at")?.parse().ok()?, head };
     // One rendering for each content: what does not render to itself, checksum included, is damaged.
     (render(&anchored) == trimmed).then_some(anchored)
 }

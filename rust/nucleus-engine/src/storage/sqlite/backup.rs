@@ -1,6 +1,6 @@
 //! An online, consistent copy of a ledger.
 
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,16 +21,11 @@ const STEP_PAGES: i32 = 1024;
 impl SqliteStorage {
     pub(super) fn run_backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>> {
         let path = std::path::absolute(path).map_err(|error| failed(path, &error.to_string()))?;
-        // Like the ledger itself: nobody gets to read a copy who may not read the original.
-        let mode = self
-            .connector
-            .path()
-            .and_then(|source| std::fs::metadata(source).ok())
-            .map_or(0o600, |metadata| metadata.mode() & 0o666);
         std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(mode)
+            // A backup is for its owner alone, whoever may read the ledger.
+            .mode(0o600)
             .open(&path)
             .map_err(|error| failed(&path, &error.to_string()))?;
         let result = self.copy_to(&path, progress);
@@ -68,7 +63,7 @@ impl SqliteStorage {
         let written = std::fs::File::open(path).and_then(|file| file.sync_all());
         written.map_err(|error| failed(path, &error.to_string()))?;
         let anchor = Anchor::open(path, self.info.clone())?;
-        anchor.write(head).and_then(|()| anchor.sync()).map_err(|error| failed(path, &error.to_string()))?;
+        anchor.reset(head).and_then(|()| anchor.sync()).map_err(|error| failed(path, &error.to_string()))?;
         sync_directory(path);
         Ok(head)
     }

@@ -21,7 +21,8 @@ fn intended_extent(connection: &Connection) -> Result<i64> {
     let last = |sql| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).doing(doing);
     let length = last("SELECT max(seq) FROM entries")?.map_or(0, |seq| seq.saturating_add(1));
     let indexed = last("SELECT max((SELECT max(seq) FROM hash_index), (SELECT max(seq) FROM id_index))")?;
-    let indexed = indexed.or(last("SELECT coalesce((SELECT max(seq) FROM hash_index), (SELECT max(seq) FROM id_index))")?);
+    let indexed =
+        indexed.or(last("SELECT coalesce((SELECT max(seq) FROM hash_index), (SELECT max(seq) FROM id_index))")?);
     let runs_below = indexed.unwrap_or(-1).clamp(-1, length.saturating_sub(1)) / RUN_ENTRIES * RUN_ENTRIES;
     Ok(if indexed.is_some() { (runs_below + RUN_ENTRIES).min(length - length % RUN_ENTRIES) } else { 0 })
 }
@@ -55,7 +56,9 @@ fn missing_rows(connection: &Connection, key: Key, indexed_below: i64, report: &
     while let Some(row) = rows.next().doing(doing)? {
         let seq: i64 = row.get(2).doing(doing)?;
         // An entry that cannot be read is reported as such by the chain scan.
-        let Some(prefix) = entry_prefix(row, key) else { continue };
+        let Some(prefix) = entry_prefix(row, key) else {
+            continue;
+        };
         if !index.exists((prefix, seq)).doing(doing)? {
             let record_id = row.get(1).ok();
             report.add(fault(key, seq, record_id, "no row for this entry"));

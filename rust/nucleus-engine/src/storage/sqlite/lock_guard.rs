@@ -4,10 +4,15 @@
 //! gone, without a word. SQLite's unix VFS takes such locks; a second SQLite library (Python's own `sqlite3`, say) that
 //! opens and closes the ledger's file would drop ours, delete the write-ahead log, and lose acknowledged appends. Linux
 //! offers locks that belong to an open file description instead. This module makes the bundled SQLite take those, by
-//! replacing the `fcntl` and `close` entries of its VFS's system call table, which exists for such purposes.
+//! replacing entries of its VFS's system call table, which exists for such purposes.
 //!
 //! SQLite's own bookkeeping counts on locks being shared by all descriptors of a file in the process. Hence all lock
-//! calls on one inode go through one canonical descriptor, a duplicate of the first that asked.
+//! calls on one inode go through one canonical descriptor, opened anew: nothing else, such as a memory map, then keeps the
+//! locks alive.
+//!
+//! A forked child inherits SQLite's bookkeeping of files that it does not hold any lock on. Hence the files of before the
+//! fork are made to look like others in the child (`fstat` and `stat` answer another device), so that a ledger opened
+//! anew there gets bookkeeping, descriptors and locks of its own.
 //!
 //! The table of canonical descriptors is process-wide, as is the library's system call table that it serves: it holds
 //! descriptors only, nothing of any ledger.
@@ -26,7 +31,8 @@ pub(super) fn install() -> crate::error::Result<()> {
 mod linux {
     use std::cell::RefCell;
     use std::collections::HashMap;
-    use std::ffi::{c_int, c_void};
+    use std::ffi::{c_char, c_int, c_void};
+    use std::sync::atomic::{AtomicU64, Ordering};
     use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
     use rusqlite::ffi;
@@ -54,6 +60,15 @@ mod linux {
     /// Locked for the time of a table look-up; never while waiting for a file lock, since SQLite only ever tries.
     static DESCRIPTORS: Mutex<Option<Descriptors>> = Mutex::new(None);
 
+    /// How many forks lie between the process that loaded this library and this one.
+    static FORKS: AtomicU64 = AtomicU64::new(0);
+    /// Above the bits that device numbers use.
+    const FORK_SHIFT: u32 = 48;
+
+    /// SQLite's own locks that a thread may hold at the moment of a fork, in the order SQLite takes them: the global
+    /// one, the unix VFS's, and two that are held for moments (`SQLITE_MUTEX_STATIC_MAIN`, `_VFS1`, `_PRNG`, `_LRU`).
+    const LIBRARY_MUTEXES: [c_int; 4] = [2, 11, 5, 6];
+
     /// Replaces the system calls, once for the process.
     pub(in super::super) fn install() -> Result<()> {
         static INSTALLED: OnceLock<bool> = OnceLock::new();
@@ -66,7 +81,8 @@ mod linux {
     fn replace_system_calls() -> bool {
         // SAFETY: `sqlite3_vfs_find` initialises the library and gives a VFS that lives as long as the process, or
         // null. `xSetSystemCall` is called with that VFS, static names, and functions that live as long as the
-        // process. The unix VFS calls `fcntl` as `int(*)(int, int, ...)` and `close` as `int(*)(int)`. A variadic
+        // process. The replacements have the types that the unix VFS calls, but for
+        // `fcntl`, which it calls as `int(*)(int, int, ...)`. A variadic
         // call passes one trailing pointer or int in the same register as a call of a function with three fixed
         // parameters does, on the Linux ABIs of x86-64, AArch64, RISC-V, 32-bit ARM and s390x alike.
         unsafe {
@@ -74,14 +90,19 @@ mod linux {
             if vfs.is_null() {
                 return false;
             }
-            let Some(set) = (*vfs).xSetSystemCall else { return false };
-            let fcntl: unsafe extern "C" fn(c_int, c_int, *mut c_void) -> c_int = guarded_fcntl;
-            let close: unsafe extern "C" fn(c_int) -> c_int = guarded_close;
-            let fcntl = std::mem::transmute::<*const (), SystemCall>(fcntl as *const ());
-            let close = std::mem::transmute::<*const (), SystemCall>(close as *const ());
-            set(vfs, c"fcntl".as_ptr(), Some(fcntl)) == ffi::SQLITE_OK
-                && set(vfs, c"close".as_ptr(), Some(close)) == ffi::SQLITE_OK
-                && libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) == 0
+            let Some(set) = (*vfs).xSetSystemCall else {
+                return false;
+            };
+            let calls = [
+                (c"fcntl", guarded_fcntl as *const ()),
+                (c"close", guarded_close as *const ()),
+                (c"fstat", guarded_fstat as *const ()),
+                (c"stat", guarded_stat as *const ()),
+            ];
+            calls.into_iter().all(|(name, function)| {
+                let function = std::mem::transmute::<*const (), SystemCall>(function);
+                set(vfs, name.as_ptr(), Some(function)) == ffi::SQLITE_OK
+            }) && libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) == 0
         }
     }
 
@@ -122,12 +143,11 @@ mod linux {
         if let Some(canonical) = table.files.get(&descriptor).and_then(|key| table.canonical.get(key)) {
             return canonical.descriptor;
         }
-        let Some(key) = file_key(descriptor) else { return descriptor };
-        let canonical = table.canonical.entry(key).or_insert_with(|| Canonical {
-            // SAFETY: duplicates a descriptor that SQLite holds open during this call.
-            descriptor: unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) },
-            users: 0,
-        });
+        let Some(key) = file_key(descriptor) else {
+            return descriptor;
+        };
+        let canonical =
+            table.canonical.entry(key).or_insert_with(|| Canonical { descriptor: reopen(descriptor), users: 0 });
         if canonical.descriptor < 0 {
             // Out of descriptors: the lock call on this value fails and SQLite reports an I/O error.
             let failed = canonical.descriptor;
@@ -140,6 +160,43 @@ mod linux {
         let holder = canonical.descriptor;
         table.files.insert(descriptor, key);
         holder
+    }
+
+    /// A descriptor of the same file with a description of its own; writable where the file is, since a later lock
+    /// through it may be for writing.
+    fn reopen(descriptor: c_int) -> c_int {
+        let path = format!("/proc/self/fd/{descriptor}\0");
+        [libc::O_RDWR, libc::O_RDONLY]
+            .into_iter()
+            // SAFETY: the path ends in NUL; `open` has no other precondition.
+            .map(|access| unsafe { libc::open(path.as_ptr().cast(), access | libc::O_CLOEXEC) })
+            .find(|reopened| *reopened >= 0)
+            // Without /proc: a duplicate. SAFETY: SQLite holds `descriptor` open during this call.
+            .unwrap_or_else(|| unsafe { libc::fcntl(descriptor, libc::F_DUPFD_CLOEXEC, 3) })
+    }
+
+    /// `fstat` that tells the files of this process from those it inherited by a fork.
+    unsafe extern "C" fn guarded_fstat(descriptor: c_int, status: *mut libc::stat) -> c_int {
+        // SAFETY: the arguments are the caller's own, and `status` was filled where the answer is 0.
+        unsafe {
+            let result = libc::fstat(descriptor, status);
+            if result == 0 {
+                (*status).st_dev ^= FORKS.load(Ordering::Relaxed) << FORK_SHIFT;
+            }
+            result
+        }
+    }
+
+    /// `stat`, likewise.
+    unsafe extern "C" fn guarded_stat(path: *const c_char, status: *mut libc::stat) -> c_int {
+        // SAFETY: as above.
+        unsafe {
+            let result = libc::stat(path, status);
+            if result == 0 {
+                (*status).st_dev ^= FORKS.load(Ordering::Relaxed) << FORK_SHIFT;
+            }
+            result
+        }
     }
 
     /// Forgets a descriptor; answers the canonical one to close where this was its last user.
@@ -173,20 +230,41 @@ mod linux {
     }
 
     extern "C" fn before_fork() {
+        for mutex in LIBRARY_MUTEXES {
+            // SAFETY: the library is initialised; its static mutexes live as long as the process and are recursive.
+            unsafe { ffi::sqlite3_mutex_enter(ffi::sqlite3_mutex_alloc(mutex)) };
+        }
         let guard = DESCRIPTORS.lock().unwrap_or_else(PoisonError::into_inner);
         HELD_OVER_FORK.set(Some(guard));
     }
 
     extern "C" fn after_fork_in_parent() {
         drop(HELD_OVER_FORK.take());
+        leave_library_mutexes();
+    }
+
+    fn leave_library_mutexes() {
+        for mutex in LIBRARY_MUTEXES.into_iter().rev() {
+            // SAFETY: `before_fork` entered them on this thread, which is also the child's only one.
+            unsafe { ffi::sqlite3_mutex_leave(ffi::sqlite3_mutex_alloc(mutex)) };
+        }
     }
 
     /// A forked child shares the descriptions that hold the locks: were the parent killed, its locks would live on in
     /// the child. So the child's descriptors are turned away from the files. It never uses them: a ledger is refused
     /// in a forked child.
     extern "C" fn after_fork_in_child() {
-        let Some(mut guard) = HELD_OVER_FORK.take() else { return };
-        let Some(table) = guard.as_mut() else { return };
+        FORKS.fetch_add(1, Ordering::Relaxed);
+        if let Some(mut guard) = HELD_OVER_FORK.take()
+            && let Some(table) = guard.as_mut()
+        {
+            turn_away(table);
+            *table = Descriptors::default();
+        }
+        leave_library_mutexes();
+    }
+
+    fn turn_away(table: &Descriptors) {
         // SAFETY: `open`, `dup2` and `close` are async-signal-safe, and every descriptor in the table is open in the
         // child, which has only this thread.
         unsafe {
@@ -202,6 +280,5 @@ mod linux {
             }
             libc::close(nowhere);
         }
-        *table = Descriptors::default();
     }
 }

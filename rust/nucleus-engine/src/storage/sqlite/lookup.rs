@@ -87,10 +87,8 @@ impl Lookup {
             Key::RecordId => "SELECT seq FROM id_index WHERE prefix = ?1 AND seq < ?2 ORDER BY seq",
         };
         let mut statement = connection.prepare_cached(sql).doing(doing)?;
-        let mut seqs: Vec<i64> = statement
-            .query_map((prefix, indexed_below), |row| row.get(0))
-            .and_then(Iterator::collect)
-            .doing(doing)?;
+        let mut seqs: Vec<i64> =
+            statement.query_map((prefix, indexed_below), |row| row.get(0)).and_then(Iterator::collect).doing(doing)?;
         seqs.extend(behind_runs);
         Ok(seqs)
     }

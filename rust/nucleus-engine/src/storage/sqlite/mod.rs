@@ -17,10 +17,10 @@ mod write;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use nucleus_core::entry::Head;
-use nucleus_core::{ChainEntry, Hash, VerificationReport};
+use nucleus_core::{ChainEntry, Hash, VerificationError, VerificationReport};
 use rusqlite::Connection;
 
 use self::anchor::Anchor;
@@ -55,8 +55,8 @@ pub struct SqliteStorage {
     wal_frames: Arc<AtomicU64>,
     readers: Mutex<Vec<Connection>>,
     lookup: Lookup,
-    /// None in memory and when opened read-only.
-    anchor: Option<Anchor>,
+    /// Unset in memory, when opened read-only, and until the chain has been accepted.
+    anchor: OnceLock<Anchor>,
     watch: Option<Mutex<FileWatch>>,
     closed: AtomicBool,
     opened_in: u32,
@@ -69,6 +69,8 @@ struct Writer {
     connection: Option<Connection>,
     /// The files were found replaced: nothing more may be written.
     replaced: bool,
+    /// The newest head that this process knows to be durable: the chain must never be without it.
+    head: Option<Head>,
 }
 
 /// A read connection on loan; it goes back when it is dropped.
@@ -88,7 +90,9 @@ impl Deref for Reader<'_> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else { return };
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
         let mut idle = self.storage.readers.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < MAX_IDLE_READERS && !self.storage.closed.load(Ordering::Acquire) {
             idle.push(connection);
@@ -183,15 +187,23 @@ impl StorageBackend for SqliteStorage {
     }
 
     fn verify(&self, deep: bool, progress: Progress<'_>) -> Result<VerificationReport> {
-        let anchored = match self.connector.path() {
-            Some(path) => anchor::check(&*self.reader()?, path, &self.info)?,
-            None => None,
-        };
+        let anchored = self.anchor_fault()?;
         let mut report = self.run_verify(deep, progress)?;
         if let Some(error) = anchored {
             report.add(error);
         }
         Ok(report)
+    }
+
+    fn anchor_fault(&self) -> Result<Option<VerificationError>> {
+        match self.connector.path() {
+            Some(path) => anchor::check(&*self.reader()?, path, &self.info),
+            None => Ok(None),
+        }
+    }
+
+    fn accept(&self) -> Result<()> {
+        self.begin_anchor()
     }
 
     fn scrub(&self) -> Result<()> {
@@ -200,7 +212,9 @@ impl StorageBackend for SqliteStorage {
             return Ok(());
         }
         let slot = self.writer();
-        let Some(connection) = &slot.connection else { return Err(Error::Closed) };
+        let Some(connection) = &slot.connection else {
+            return Err(Error::Closed);
+        };
         if write::checkpoint(connection, "TRUNCATE")? {
             return Ok(());
         }
@@ -226,12 +240,14 @@ impl StorageBackend for SqliteStorage {
         }
         let mut slot = self.writer();
         self.drop_readers();
-        if let Some(anchor) = &self.anchor
+        if let Some(anchor) = self.anchor.get()
             && let Err(error) = anchor.sync()
         {
             tracing::warn!(%error, "the anchor file could not be made durable");
         }
-        let Some(connection) = slot.connection.take() else { return Ok(()) };
+        let Some(connection) = slot.connection.take() else {
+            return Ok(());
+        };
         if !slot.replaced
             && let Err(error) = write::checkpoint(&connection, "TRUNCATE")
         {

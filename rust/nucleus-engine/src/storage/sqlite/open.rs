@@ -5,8 +5,8 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 
 use nucleus_core::hash::ledger_hash;
 use nucleus_core::{VerificationError, VerificationReport};
@@ -18,7 +18,7 @@ use super::file_watch::FileWatch;
 use super::lookup::Lookup;
 use super::rows::read_head;
 use super::schema::{self, APPLICATION_ID, Contents};
-use super::write::checkpoint;
+use super::write::{checkpoint, is_busy};
 use super::{LEAST_SQLITE_VERSION, SqliteStorage, Writer, lock_guard, sync_directory};
 use crate::clock::now_ms;
 use crate::config::{Durability, SqliteConfig};
@@ -56,7 +56,7 @@ impl SqliteStorage {
             durability: config.durability,
             busy_timeout: config.busy_timeout,
         };
-        let mut storage =
+        let storage =
             if config.read_only { open_read_only(connector, &path)? } else { open_writable(connector, &path, id)? };
         if let Some(id) = id.filter(|id| *id != storage.info.id) {
             return Err(Error::Config(format!(
@@ -66,7 +66,6 @@ impl SqliteStorage {
                 id.escape_debug()
             )));
         }
-        storage.settle_anchor(&path, accept_rollback)?;
         Ok(storage)
     }
 
@@ -85,11 +84,11 @@ impl SqliteStorage {
             connector,
             read_only,
             page_bytes: page_bytes as u64,
-            writer: Mutex::new(Writer { connection: None, replaced: false }),
+            writer: Mutex::new(Writer { connection: None, replaced: false, head: None }),
             wal_frames: Arc::new(AtomicU64::new(0)),
             readers: Mutex::new(vec![reader]),
             lookup: Lookup::default(),
-            anchor: None,
+            anchor: OnceLock::new(),
             watch,
             closed: AtomicBool::new(false),
             opened_in: std::process::id(),
@@ -101,25 +100,18 @@ impl SqliteStorage {
         Ok(storage)
     }
 
-    /// Refuses a chain that disagrees with its anchor, then brings the anchor up to date.
-    fn settle_anchor(&mut self, path: &Path, accept_rollback: bool) -> Result<()> {
-        let reader = self.reader()?;
-        let fault = anchor::check(&reader, path, &self.info)?;
-        if let Some(fault) = fault
-            && !accept_rollback
-        {
-            let mut report = VerificationReport::default();
-            report.add(fault);
-            let what = "the ledger was cut, rolled back or damaged (accept_rollback=True opens it as it is)";
-            return Err(Error::integrity(what, report));
+    /// Notes where the accepted chain ends, for the openings to come.
+    pub(super) fn begin_anchor(&self) -> Result<()> {
+        let (Some(path), false) = (self.connector.path(), self.read_only) else {
+            return Ok(());
+        };
+        let head = read_head(&*self.reader()?)?;
+        let anchor = Anchor::open(path, self.info.clone())?;
+        anchor.reset(head).map_err(|error| Error::Database(format!("writing the anchor file: {error}")))?;
+        if self.anchor.set(anchor).is_err() {
+            return Err(Error::Config("the anchor of an open ledger is begun once".to_owned()));
         }
-        if !self.read_only {
-            let head = read_head(&reader)?;
-            drop(reader);
-            let anchor = Anchor::open(path, self.info.clone())?;
-            anchor.write(head).map_err(|error| Error::Database(format!("writing the anchor file: {error}")))?;
-            self.anchor = Some(anchor);
-        }
+        self.writer().head = head;
         Ok(())
     }
 }
@@ -129,7 +121,10 @@ fn check_library() -> Result<()> {
     if version >= LEAST_SQLITE_VERSION {
         return Ok(());
     }
-    Err(Error::Config(format!("SQLite {} has known bugs that lose data; at least 3.51.3 is needed", rusqlite::version())))
+    Err(Error::Config(format!(
+        "SQLite {} has known bugs that lose data; at least 3.51.3 is needed",
+        rusqlite::version()
+    )))
 }
 
 /// The canonical path of the file; creates it where that is wanted.
@@ -198,8 +193,13 @@ fn refuse_foreign_header(path: &Path) -> Result<()> {
     if header.len() < 100 || !header.starts_with(b"SQLite format 3\0") {
         return refuse("not an SQLite database");
     }
-    let application_id = i64::from(u32::from_be_bytes([header[68], header[69], header[70], header[71]]));
-    if application_id == 0 || application_id == APPLICATION_ID {
+    let number = |offset: usize| {
+        let bytes = [header[offset], header[offset + 1], header[offset + 2], header[offset + 3]];
+        i64::from(u32::from_be_bytes(bytes))
+    };
+    let (application_id, schema_changes) = (number(68), number(40));
+    // A ledger that is just being created has neither id nor schema in the file yet.
+    if application_id == APPLICATION_ID || (application_id == 0 && schema_changes == 0) {
         return Ok(());
     }
     refuse("an SQLite database of another application")
@@ -212,7 +212,9 @@ fn refuse_network_file_system(path: &Path) -> Result<()> {
     use std::os::unix::ffi::OsStrExt;
     const NETWORK_FILE_SYSTEMS: [(i64, &str); 4] =
         [(0x6969, "NFS"), (0xFE53_4D42, "SMB"), (0xFF53_4D42, "CIFS"), (0x0102_1997, "9p")];
-    let Ok(name) = std::ffi::CString::new(path.as_os_str().as_bytes()) else { return Ok(()) };
+    let Ok(name) = std::ffi::CString::new(path.as_os_str().as_bytes()) else {
+        return Ok(());
+    };
     let mut status = std::mem::MaybeUninit::<libc::statfs>::uninit();
     // SAFETY: `name` ends in NUL; `statfs` fills the structure when it answers 0, and only then is it read.
     let kind = unsafe {
@@ -241,22 +243,32 @@ fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<
         let Some(id) = id else {
             return Err(Error::Config(format!("{} is empty; give an id to create a ledger in it", path.display())));
         };
-        use_write_ahead_log(&connection, path)?;
+        use_write_ahead_log(&connection, path, connector.busy_timeout)?;
         schema::create(&mut connection, id, now_ms())?;
         // The header of the file itself then says whose it is.
         checkpoint(&connection, "PASSIVE")?;
         sync_directory(path);
         schema::identify(&connection, path)?;
     }
-    use_write_ahead_log(&connection, path)?;
+    use_write_ahead_log(&connection, path, connector.busy_timeout)?;
     empty_write_ahead_log(&connection, connector.busy_timeout)?;
     SqliteStorage::assemble(connector, Some(connection), false, path)
 }
 
-fn use_write_ahead_log(connection: &Connection, path: &Path) -> Result<()> {
-    let mode: String = connection
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(|error| opening(path, &error))?;
+fn use_write_ahead_log(connection: &Connection, path: &Path, busy_timeout: Duration) -> Result<()> {
+    let deadline = Instant::now() + busy_timeout;
+    let mode = loop {
+        let result: rusqlite::Result<String> =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+        match result {
+            Ok(mode) => break mode,
+            // SQLite does not wait for the lock that this change needs; two first opens may meet here.
+            Err(error) if is_busy(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(opening(path, &error)),
+        }
+    };
     if mode.eq_ignore_ascii_case("wal") {
         return Ok(());
     }

@@ -16,7 +16,12 @@ use crate::storage::Stats;
 
 impl SqliteStorage {
     /// The entry among `seqs` that really has this hash.
-    pub(super) fn confirm_hash(&self, connection: &Connection, seqs: &[i64], hash: &Hash) -> Result<Option<ChainEntry>> {
+    pub(super) fn confirm_hash(
+        &self,
+        connection: &Connection,
+        seqs: &[i64],
+        hash: &Hash,
+    ) -> Result<Option<ChainEntry>> {
         for seq in seqs {
             let found = self.entry_where(connection, "hash = ?2", *seq, Value::Blob(hash.0.to_vec()))?;
             if found.is_some() {
@@ -56,7 +61,9 @@ impl SqliteStorage {
     }
 
     pub(super) fn read_range(&self, connection: &Connection, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
-        let Ok(first_seq) = i64::try_from(first_seq) else { return Ok(Vec::new()) };
+        let Ok(first_seq) = i64::try_from(first_seq) else {
+            return Ok(Vec::new());
+        };
         let sql = format!("SELECT {COLUMNS} FROM entries NOT INDEXED WHERE seq >= ?1 ORDER BY seq LIMIT ?2");
         let mut statement = connection.prepare_cached(&sql).doing("reading entries")?;
         read_entries(&mut statement, (first_seq, limit as i64), &self.ledger_hash)
@@ -85,10 +92,8 @@ impl SqliteStorage {
         let mut entries = read_entries(&mut statement, params_from_iter(&condition.values), &self.ledger_hash)?;
         let has_more = entries.len() > filters.limit;
         entries.truncate(filters.limit);
-        let next_cursor = entries
-            .last()
-            .filter(|_| has_more)
-            .map(|last| Cursor { after_seq: last.seq as i64, order: filters.order });
+        let next_cursor =
+            entries.last().filter(|_| has_more).map(|last| Cursor { after_seq: last.seq as i64, order: filters.order });
         Ok(QueryPage { entries, next_cursor, total })
     }
 

@@ -138,7 +138,9 @@ pub(super) fn read_head(connection: &Connection) -> Result<Option<Head>> {
         connection.prepare_cached("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1").doing(doing)?;
     let row: Option<(i64, Vec<u8>)> =
         statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional().doing(doing)?;
-    let Some((seq, hash)) = row else { return Ok(None) };
+    let Some((seq, hash)) = row else {
+        return Ok(None);
+    };
     match (u64::try_from(seq), hash.try_into()) {
         (Ok(seq), Ok(hash)) => Ok(Some(Head { seq, hash: Hash(hash) })),
         _ => Err(bad_entry(ErrorKind::MalformedEntry, seq, None)),
@@ -149,8 +151,7 @@ pub(super) fn read_head(connection: &Connection) -> Result<Option<Head>> {
 pub(super) fn hash_at(connection: &Connection, seq: u64) -> Result<Option<Hash>> {
     let doing = "reading a hash";
     let mut statement = connection.prepare_cached("SELECT hash FROM entries WHERE seq = ?1").doing(doing)?;
-    let hash: Option<Vec<u8>> =
-        statement.query_row([seq as i64], |row| row.get(0)).optional().doing(doing)?;
+    let hash: Option<Vec<u8>> = statement.query_row([seq as i64], |row| row.get(0)).optional().doing(doing)?;
     Ok(hash.and_then(|bytes| bytes.try_into().ok()).map(Hash))
 }
 

@@ -35,6 +35,8 @@ pub(super) struct LedgerInfo {
 /// Tells what a database is; anything that is not ours is refused before it is touched.
 pub(super) fn identify(connection: &Connection, path: &Path) -> Result<Contents> {
     let doing = format!("reading {}", path.display());
+    // One snapshot: another process may be creating the ledger at this moment.
+    let connection = &connection.unchecked_transaction().doing(&doing)?;
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).doing(&doing);
     let objects: i64 =
         connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).doing(&doing)?;
@@ -65,8 +67,7 @@ pub(super) fn identify(connection: &Connection, path: &Path) -> Result<Contents>
 pub(super) fn create(connection: &mut Connection, id: &str, now_ms: i64) -> Result<()> {
     let doing = "creating the ledger";
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(doing)?;
-    let version: i64 =
-        transaction.pragma_query_value(None, "user_version", |row| row.get(0)).doing(doing)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).doing(doing)?;
     if version != 0 {
         return Ok(());
     }
@@ -91,7 +92,9 @@ pub(super) fn ledger_info(connection: &Connection, path: &Path) -> Result<Ledger
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .and_then(Iterator::collect)
         .map_err(|_| malformed())?;
-    let [(id, format, created_at)] = rows.as_slice() else { return Err(malformed()) };
+    let [(id, format, created_at)] = rows.as_slice() else {
+        return Err(malformed());
+    };
     if *format != i64::from(FORMAT) || check_ledger_id(id).is_err() {
         return Err(malformed());
     }
@@ -103,7 +106,9 @@ pub(super) fn ledger_info(connection: &Connection, path: &Path) -> Result<Ledger
 fn compare_schema(connection: &Connection, path: &Path) -> Result<()> {
     let doing = format!("reading the schema of {}", path.display());
     let mut statement = connection
-        .prepare("SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL OR name NOT LIKE 'sqlite_autoindex_%'")
+        .prepare(
+            "SELECT type, name, sql FROM sqlite_schema WHERE sql IS NOT NULL OR name NOT LIKE 'sqlite_autoindex_%'",
+        )
         .doing(&doing)?;
     let found: Vec<(String, String, Option<String>)> = statement
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))

@@ -150,7 +150,8 @@ impl SqliteStorage {
             // The calling thread works too; it alone runs the caller's code.
             let mut result = shared.run(connection, checks, progress);
             for worker in workers {
-                let ended = worker.join().unwrap_or_else(|_| Err(Error::Database("a verifying thread died".to_owned())));
+                let ended =
+                    worker.join().unwrap_or_else(|_| Err(Error::Database("a verifying thread died".to_owned())));
                 result = result.and(ended);
             }
             result
@@ -183,9 +184,13 @@ impl Shared<'_> {
         progress(0, self.plan.rows)?;
         while !self.stop.load(Ordering::Relaxed) {
             let position = self.next.fetch_add(1, Ordering::Relaxed);
-            let Some(unit) = self.plan.units.get(position) else { break };
+            let Some(unit) = self.plan.units.get(position) else {
+                break;
+            };
             let finding = match *unit {
-                Unit::Entries(from, to) => Finding::Entries(Box::new(self.verify_entries(connection, checks, from, to)?)),
+                Unit::Entries(from, to) => {
+                    Finding::Entries(Box::new(self.verify_entries(connection, checks, from, to)?))
+                }
                 Unit::Index(key, from, to) => Finding::Index(key, sum_index(connection, key, &checks, from, to)?),
             };
             self.findings.lock().unwrap_or_else(PoisonError::into_inner).push((position, finding));

@@ -34,21 +34,31 @@ impl SqliteStorage {
     pub(super) fn run_write(&self, work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>) -> Result<()> {
         self.guard()?;
         if self.read_only {
-            return Err(Error::Config("the ledger was opened read-only; open it without read_only to write".to_owned()));
+            return Err(Error::Config(
+                "the ledger was opened read-only; open it without read_only to write".to_owned(),
+            ));
         }
         let mut slot = self.writer();
         if slot.replaced {
             return Err(Error::StorageReplaced(
-                "the ledger's file was moved, replaced or truncated earlier; close the ledger and open it again".to_owned(),
+                "the ledger's file was moved, replaced or truncated earlier; close the ledger and open it again"
+                    .to_owned(),
             ));
         }
+        let known = slot.head;
         if slot.connection.is_none() {
             slot.connection = Some(self.connect_writer()?);
         }
-        let Some(connection) = slot.connection.as_mut() else { return Err(Error::Closed) };
-        let outcome = self.transact(connection, work);
+        let Some(connection) = slot.connection.as_mut() else {
+            return Err(Error::Closed);
+        };
+        let outcome = self.transact(connection, known, work);
         let result = match outcome {
-            Outcome::Committed(head) => self.after_commit(connection, head),
+            Outcome::Committed(head) => {
+                let result = self.after_commit(connection, head);
+                slot.head = head;
+                result
+            }
             Outcome::Nothing => Ok(()),
             Outcome::RolledBack(error) => Err(error),
             Outcome::Broken(error) => {
@@ -58,7 +68,8 @@ impl SqliteStorage {
             }
             Outcome::CommitFailed { error, first_seq, hashes } => {
                 slot.connection = None;
-                self.resolve_failed_commit(&error, first_seq, hashes).map(|connection| slot.connection = Some(connection))
+                self.resolve_failed_commit(&error, first_seq, hashes)
+                    .map(|connection| slot.connection = Some(connection))
             }
         };
         slot.replaced |= matches!(result, Err(Error::StorageReplaced(_)));
@@ -68,6 +79,7 @@ impl SqliteStorage {
     fn transact(
         &self,
         connection: &Connection,
+        known: Option<Head>,
         work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>,
     ) -> Outcome {
         if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
@@ -75,7 +87,7 @@ impl SqliteStorage {
             let error = database_error("beginning a transaction", &error);
             return if broken { Outcome::Broken(error) } else { Outcome::RolledBack(error) };
         }
-        let mut transaction = match Transaction::begin(self, connection) {
+        let mut transaction = match Transaction::begin(self, connection, known) {
             Ok(transaction) => transaction,
             Err(error) => return roll_back(connection, error),
         };
@@ -104,7 +116,7 @@ impl SqliteStorage {
             watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).committed(frames)?;
         }
         let Some(head) = head else { return Ok(()) };
-        if let Some(anchor) = &self.anchor
+        if let Some(anchor) = self.anchor.get()
             && let Err(error) = anchor.advance(head)
         {
             tracing::warn!(%error, "the anchor file could not be rewritten; it now trails the chain");
@@ -147,7 +159,7 @@ impl SqliteStorage {
         };
         match look() {
             Ok((connection, true)) => {
-                if let (Some(anchor), Some(head)) = (&self.anchor, read_head(&connection)?)
+                if let (Some(anchor), Some(head)) = (self.anchor.get(), read_head(&connection)?)
                     && let Err(error) = anchor.advance(head)
                 {
                     tracing::warn!(%error, "the anchor file could not be rewritten; it now trails the chain");
@@ -190,7 +202,7 @@ fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
-fn is_busy(error: &rusqlite::Error) -> bool {
+pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
 }
 
@@ -211,11 +223,21 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<bool> {
 }
 
 impl<'a> Transaction<'a> {
-    fn begin(storage: &'a SqliteStorage, connection: &'a Connection) -> Result<Self> {
+    fn begin(storage: &'a SqliteStorage, connection: &'a Connection, known: Option<Head>) -> Result<Self> {
         if let Some(watch) = &storage.watch {
             watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).check()?;
         }
         let head = read_head(connection)?;
+        if let Some(known) = known
+            && head != Some(known)
+            && hash_at(connection, known.seq)? != Some(known.hash)
+        {
+            return Err(Error::StorageReplaced(format!(
+                "entry {} that was acknowledged earlier is no longer in the ledger's file; nothing more is written: \
+                 restore a backup, then open the ledger again",
+                known.seq
+            )));
+        }
         let length = head.map_or(0, |head| head.seq + 1);
         Ok(Self {
             storage,

@@ -1,0 +1,72 @@
+"""``nucleus verify``: does the ledger add up, and where not."""
+
+import click
+
+from nucleus._core import VerificationError, VerificationReport
+from nucleus.cli.failures import Command
+from nucleus.cli.opening import open_for_reading
+from nucleus.cli.options import check_hash, json_option, path_argument
+from nucleus.cli.output import echo_json, entries_counted, printable, progress_bar
+from nucleus.errors import IntegrityError
+
+_MOST_FAULTS_SHOWN = 50
+
+
+@click.command(cls=Command)
+@path_argument
+@click.option("--expected-head", metavar="HASH", callback=check_hash, help="Head hash known from elsewhere.")
+@click.option("--expected-length", type=click.IntRange(0), help="Number of entries known from elsewhere.")
+@click.option("--deep", is_flag=True, help="Also run the database's own integrity check.")
+@json_option
+def verify(path: str, expected_head: str | None, expected_length: int | None, deep: bool, as_json: bool) -> None:
+    """Recompute every hash and link of the ledger PATH, which is opened read-only.
+
+    Says what is wrong and where, and ends with exit code 1 when anything is.
+    """
+    report = _verify(path, deep, expected_head, expected_length)
+    if as_json:
+        echo_json(report.to_dict())
+    else:
+        echo_report(report)
+    click.get_current_context().exit(0 if report.valid else 1)
+
+
+def _verify(path: str, deep: bool, expected_head: str | None, expected_length: int | None) -> VerificationReport:
+    try:
+        with open_for_reading(path, verify_first=False) as ledger, progress_bar("verifying") as progress:
+            return ledger.verify(
+                deep=deep, expected_head=expected_head, expected_length=expected_length, progress=progress
+            )
+    except IntegrityError as error:
+        # A ledger that disagrees with its anchor is refused when it is opened.
+        if error.report is None:
+            raise
+        return error.report
+
+
+def echo_report(report: VerificationReport) -> None:
+    """Print a report for people."""
+    checked = entries_counted(report.entries_checked)
+    if report.valid:
+        click.echo(f"valid: {checked}, head {report.head_hash or '-'}")
+    else:
+        faults = ", ".join(f"{count:,} {kind}" for kind, count in report.counts.items())
+        click.echo(f"NOT VALID: {faults}, in {checked}")
+        for error in report.errors[:_MOST_FAULTS_SHOWN]:
+            echo_fault(error)
+        more = sum(report.counts.values()) - len(report.errors[:_MOST_FAULTS_SHOWN])
+        if more:
+            click.echo(f"and {more:,} more")
+    if report.timestamp_regressions:
+        earlier = entries_counted(report.timestamp_regressions)
+        click.echo(f"for information: {earlier} with a timestamp before that of the entry ahead")
+
+
+def echo_fault(error: VerificationError, indent: str = "") -> None:
+    """Print one fault: what, where, and what should be there."""
+    place = "" if error.seq is None else f" at seq {error.seq:,}"
+    record = "" if error.record_id is None else f", record {printable(error.record_id)}"
+    click.echo(f"{indent}{error.kind}{place}{record}")
+    for label, value in (("expected", error.expected), ("found", error.actual)):
+        if value is not None:
+            click.echo(f"{indent}    {label:<8}  {printable(value)}")
