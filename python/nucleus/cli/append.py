@@ -15,7 +15,7 @@ from nucleus._core import Record
 from nucleus.auth.context import RequestContext
 from nucleus.cli.failures import Command, Failure
 from nucleus.cli.opening import open_for_writing
-from nucleus.cli.options import json_option, path_argument, requester_option
+from nucleus.cli.options import json_option, path_argument, requester_option, rollback_option
 from nucleus.cli.output import counted, echo_json, head_members, printable, progress_bar
 from nucleus.errors import InvalidRecordError, NucleusError
 from nucleus.json_lines import NumberedLine, batches, max_line_bytes, numbered_lines
@@ -48,10 +48,18 @@ class _BadLinesError(Exception):
     show_default=True,
     help="Most records in one atomic batch; long ones make smaller batches.",
 )
+@rollback_option
 @requester_option
 @json_option
 def append(
-    *, path: str, file: str, ledger_id: str | None, batch_size: int, context: RequestContext, as_json: bool
+    *,
+    path: str,
+    file: str,
+    ledger_id: str | None,
+    batch_size: int,
+    accept_rollback: bool,
+    context: RequestContext,
+    as_json: bool,
 ) -> None:
     """Append records to the ledger PATH.
 
@@ -67,7 +75,7 @@ def append(
             parsed = _parse(batches(numbered_lines(lines, _LONGEST_LINE_BYTES), batch_size))
             # Before the ledger is opened: a bad first batch creates none.
             first = next(parsed, None)
-            with open_for_writing(path, ledger_id) as ledger:
+            with open_for_writing(path, ledger_id, accept_rollback=accept_rollback) as ledger:
                 for count in _append_all(ledger, chain([first] if first else [], parsed), context, file):
                     appended += count
                 _report(ledger, appended, as_json)

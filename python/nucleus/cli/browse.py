@@ -11,7 +11,14 @@ from nucleus._core import ChainEntry, QueryPage, canonicalize_json
 from nucleus.auth.context import RequestContext
 from nucleus.cli.failures import Command, Failure
 from nucleus.cli.opening import open_for_reading
-from nucleus.cli.options import json_option, limit_option, path_argument, requester_option, verify_option
+from nucleus.cli.options import (
+    json_option,
+    limit_option,
+    path_argument,
+    requester_option,
+    rollback_option,
+    verify_option,
+)
 from nucleus.cli.output import (
     echo_entries,
     echo_json,
@@ -61,6 +68,7 @@ def _members(ctx: click.Context, parameter: click.Parameter, values: tuple[str, 
 @click.option("--stream", help="Only entries of this stream.")
 @click.option("--oldest-first", is_flag=True, help="Begin at the beginning of the chain.")
 @verify_option
+@rollback_option
 @requester_option
 @json_option
 def log(
@@ -70,12 +78,13 @@ def log(
     stream: str | None,
     oldest_first: bool,
     verify_first: bool,
+    accept_rollback: bool,
     context: RequestContext,
     as_json: bool,
 ) -> None:
     """Print the newest entries of the ledger PATH, newest first."""
     filters = QueryFilters(stream=stream, limit=limit, order="asc" if oldest_first else "desc")
-    with open_for_reading(path, verify_first=verify_first) as ledger:
+    with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
         _echo_page(ledger.query(filters, context), as_json)
 
 
@@ -103,6 +112,7 @@ def log(
 @click.option("--order", type=click.Choice(["asc", "desc"]), default="asc", show_default=True, help="By seq.")
 @click.option("--total", is_flag=True, help="Also count all matching entries.")
 @verify_option
+@rollback_option
 @requester_option
 @json_option
 def query(
@@ -119,6 +129,7 @@ def query(
     order: Literal["asc", "desc"],
     total: bool,
     verify_first: bool,
+    accept_rollback: bool,
     context: RequestContext,
     as_json: bool,
 ) -> None:
@@ -135,7 +146,7 @@ def query(
         order=order,
         with_total=total,
     )
-    with open_for_reading(path, verify_first=verify_first) as ledger:
+    with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
         _echo_page(ledger.query(filters, context), as_json)
 
 
@@ -145,6 +156,7 @@ def query(
 @click.option("--seq", type=click.IntRange(0), help="The entry at this place in the chain.")
 @click.option("--history", is_flag=True, help="All versions of the record id, oldest first.")
 @verify_option
+@rollback_option
 @requester_option
 @json_option
 def show(
@@ -154,13 +166,14 @@ def show(
     seq: int | None,
     history: bool,
     verify_first: bool,
+    accept_rollback: bool,
     context: RequestContext,
     as_json: bool,
 ) -> None:
     """Print one entry of the ledger PATH in full: the one with a hash, or the newest with a record id."""
     if (what is None) == (seq is None) or (history and what is None):
         raise click.UsageError("name an entry by its HASH, by its record ID, or with --seq; --history needs an ID")
-    with open_for_reading(path, verify_first=verify_first) as ledger:
+    with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
         found = ledger.history(what, context) if history and what else _find(ledger, what, seq, context)
         if not found:
             named = f"at seq {seq}" if what is None else f"with the hash or record id {what}"

@@ -114,7 +114,7 @@ def _record_all(path: Path, records: list[Record], context: RequestContext) -> f
 def _verify_again(path: Path) -> tuple[dict[str, Any], float]:
     """Open the ledger, which verifies it; return its head and how long that took, in seconds."""
     started = time.perf_counter()
-    with open_for_reading(str(path), verify_first=True) as ledger:
+    with open_for_reading(str(path), verify_first=True, accept_rollback=False) as ledger:
         elapsed_s = time.perf_counter() - started
         seq, digest = ledger.head() or (-1, "")
     return {"seq": seq, "hash": digest}, elapsed_s
@@ -147,7 +147,7 @@ def _anchor_of(path: Path) -> Path:
 def _open_tampered(copy: Path, change: Change) -> VerificationReport:
     """Open the changed copy, which must be refused for what was changed; return the report."""
     try:
-        open_for_reading(str(copy), verify_first=True).close()
+        open_for_reading(str(copy), verify_first=True, accept_rollback=False).close()
     except IntegrityError as error:
         if error.report is not None and change.seq in [fault.seq for fault in error.report.errors]:
             return error.report

@@ -65,6 +65,12 @@ verify_option = click.option(
     help="Verify the whole ledger first, and refuse one that does not add up.",
 )
 
+rollback_option = click.option(
+    "--accept-rollback",
+    is_flag=True,
+    help="Accept a ledger that is older than its anchor file says, such as a restored copy.",
+)
+
 limit_option = click.option(
     "-n", "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Most entries to print."
 )

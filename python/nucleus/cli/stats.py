@@ -4,17 +4,18 @@ import click
 
 from nucleus.cli.failures import Command
 from nucleus.cli.opening import open_for_reading
-from nucleus.cli.options import json_option, path_argument, verify_option
+from nucleus.cli.options import json_option, path_argument, rollback_option, verify_option
 from nucleus.cli.output import echo_json, echo_members, entries_counted, head_members, instant
 
 
 @click.command(cls=Command)
 @path_argument
 @verify_option
+@rollback_option
 @json_option
-def stats(path: str, verify_first: bool, as_json: bool) -> None:
+def stats(path: str, verify_first: bool, accept_rollback: bool, as_json: bool) -> None:
     """Print figures about the ledger PATH."""
-    with open_for_reading(path, verify_first=verify_first) as ledger:
+    with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
         figures = ledger.stats()
         ledger_id = ledger.id
     head = figures["head"]

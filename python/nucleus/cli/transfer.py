@@ -8,7 +8,7 @@ import click
 from nucleus.auth.context import RequestContext
 from nucleus.cli.failures import Command
 from nucleus.cli.opening import open_for_reading
-from nucleus.cli.options import json_option, path_argument, requester_option, verify_option
+from nucleus.cli.options import json_option, path_argument, requester_option, rollback_option, verify_option
 from nucleus.cli.output import echo_json, entries_counted, printable, progress_bar
 from nucleus.exporting import BinaryWriter
 from nucleus.importing import import_ledger
@@ -29,14 +29,18 @@ class _Terminal:
 @path_argument
 @click.argument("target", type=click.Path(allow_dash=True), default="-")
 @verify_option
+@rollback_option
 @requester_option
 @json_option
-def export_command(path: str, target: str, verify_first: bool, context: RequestContext, as_json: bool) -> None:
+def export_command(
+    *, path: str, target: str, verify_first: bool, accept_rollback: bool, context: RequestContext, as_json: bool
+) -> None:
     """Write the ledger PATH as JSON Lines to the new file TARGET, or to standard output.
 
     The first line is a header, every other line an entry with its hashes and salt, all canonical JSON.
     """
-    with open_for_reading(path, verify_first=verify_first) as ledger, progress_bar("exporting") as progress:
+    ledger = open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback)
+    with ledger, progress_bar("exporting") as progress:
         written = ledger.export(_standard_output() if target == "-" else target, context, progress=progress)
     if target == "-":
         # Here, so that a reader that has gone is noticed while it can still be handled.

@@ -80,7 +80,12 @@ pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo)
         Some(hash) => mismatch(Some(head.seq), format!("hash {}", head.hash), format!("hash {hash}")),
         None => {
             let length = committed_below(connection)?;
-            mismatch(Some(head.seq), format!("at least {} entries", head.seq + 1), format!("{length} entries"))
+            let actual = if u64::try_from(length).is_ok_and(|length| length > head.seq) {
+                "no valid hash there".to_owned()
+            } else {
+                format!("{length} entries")
+            };
+            mismatch(Some(head.seq), format!("{} entries or more, with hash {}", head.seq + 1, head.hash), actual)
         }
     })
 }

@@ -5,7 +5,7 @@ use nucleus_core::hash::payload_hash;
 use nucleus_core::verify::Row as VerifyRow;
 use nucleus_core::{CanonicalJson, ChainEntry, ErrorKind, Hash, Record, VerificationError, VerificationReport};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension, Row};
+use rusqlite::{Connection, Row};
 
 use super::connect::Doing;
 use crate::error::{Error, Result};
@@ -136,23 +136,25 @@ pub(super) fn read_head(connection: &Connection) -> Result<Option<Head>> {
     let doing = "reading the head";
     let mut statement =
         connection.prepare_cached("SELECT seq, hash FROM entries ORDER BY seq DESC LIMIT 1").doing(doing)?;
-    let row: Option<(i64, Vec<u8>)> =
-        statement.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional().doing(doing)?;
-    let Some((seq, hash)) = row else {
-        return Ok(None);
-    };
-    match (u64::try_from(seq), hash.try_into()) {
-        (Ok(seq), Ok(hash)) => Ok(Some(Head { seq, hash: Hash(hash) })),
+    let mut rows = statement.query([]).doing(doing)?;
+    let Some(row) = rows.next().doing(doing)? else { return Ok(None) };
+    let seq: i64 = row.get(0).doing(doing)?;
+    match (u64::try_from(seq), hash_in(row, 1)) {
+        (Ok(seq), Some(hash)) => Ok(Some(Head { seq, hash })),
         _ => Err(bad_entry(ErrorKind::MalformedEntry, seq, None)),
     }
 }
 
-/// The hash stored at one seq.
+/// The hash stored at one seq; None where there is no entry, or no hash in it.
 pub(super) fn hash_at(connection: &Connection, seq: u64) -> Result<Option<Hash>> {
     let doing = "reading a hash";
     let mut statement = connection.prepare_cached("SELECT hash FROM entries WHERE seq = ?1").doing(doing)?;
-    let hash: Option<Vec<u8>> = statement.query_row([seq as i64], |row| row.get(0)).optional().doing(doing)?;
-    Ok(hash.and_then(|bytes| bytes.try_into().ok()).map(Hash))
+    let mut rows = statement.query([seq as i64]).doing(doing)?;
+    Ok(rows.next().doing(doing)?.and_then(|row| hash_in(row, 0)))
+}
+
+fn hash_in(row: &Row<'_>, index: usize) -> Option<Hash> {
+    blob(row.get_ref(index).ok()?)?.try_into().ok().map(Hash)
 }
 
 /// All rows of a statement that selects [`COLUMNS`].
