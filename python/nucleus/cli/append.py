@@ -82,7 +82,8 @@ def append(
     except _BadLinesError as error:
         raise _bad_lines(error, appended) from error
     except NucleusError as error:
-        raise Failure.of(error, suffix=f"; records appended before: {appended:,}", appended=appended) from error
+        suffix = f"; records appended before: {appended:,}" if appended else ""
+        raise Failure.of(error, suffix=suffix, appended=appended) from error
 
 
 def _open_input(file: str) -> AbstractContextManager[BinaryIO]:
@@ -124,11 +125,11 @@ def _in_line(error: InvalidRecordError, batch: list[NumberedLine]) -> Exception:
 
 
 def _bad_lines(error: _BadLinesError, appended: int) -> Failure:
-    shown = [f"line {number:,}: {reason}" for number, reason in error.bad[:_MOST_LINES_SHOWN]]
+    shown = [f"line {number}: {reason}" for number, reason in error.bad[:_MOST_LINES_SHOWN]]
     if len(error.bad) > _MOST_LINES_SHOWN:
         shown.append(f"and {len(error.bad) - _MOST_LINES_SHOWN:,} more")
     return Failure(
-        f"{len(error.bad):,} of the lines {error.first:,} to {error.last:,} cannot be appended, so none of these was; "
+        f"{len(error.bad):,} of the lines {error.first} to {error.last} cannot be appended, so none of these was; "
         f"records appended before: {appended:,}",
         kind="InvalidRecordError",
         details={"appended": appended, "lines": [{"line": number, "message": reason} for number, reason in error.bad]},

@@ -23,6 +23,9 @@ pub(super) struct FileWatch {
     /// A ledger's file never shrinks.
     least_database_bytes: u64,
     wal: Option<Wal>,
+    /// The file that SQLite's locks on the write-ahead log live in; None until it was seen.
+    shared_memory: Option<(u64, u64)>,
+    shared_memory_path: PathBuf,
 }
 
 #[derive(Debug)]
@@ -37,16 +40,21 @@ struct Wal {
 impl FileWatch {
     /// Begins to watch files that SQLite has just opened.
     pub(super) fn new(path: &Path, page_bytes: u64) -> Result<Self> {
-        let mut wal_path = path.as_os_str().to_owned();
-        wal_path.push("-wal");
-        let metadata = std::fs::metadata(path).map_err(|error| replaced(path, &error.to_string()))?;
+        let beside = |suffix| {
+            let mut path = path.as_os_str().to_owned();
+            path.push(suffix);
+            PathBuf::from(path)
+        };
+        let metadata = metadata(path)?;
         let mut watch = Self {
             path: path.to_owned(),
-            wal_path: PathBuf::from(wal_path),
+            wal_path: beside("-wal"),
             page_bytes,
             database: identity(&metadata),
             least_database_bytes: metadata.len(),
             wal: None,
+            shared_memory: None,
+            shared_memory_path: beside("-shm"),
         };
         watch.open_wal()?;
         Ok(watch)
@@ -55,13 +63,20 @@ impl FileWatch {
     fn open_wal(&mut self) -> Result<()> {
         match File::open(&self.wal_path) {
             Ok(file) => {
-                let metadata = file.metadata().map_err(|error| replaced(&self.wal_path, &error.to_string()))?;
+                let metadata = file.metadata().map_err(|error| unreadable(&self.wal_path, &error))?;
                 self.wal = Some(Wal { file, identity: identity(&metadata), committed: None });
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(replaced(&self.wal_path, &error.to_string())),
+            Err(error) => Err(unreadable(&self.wal_path, &error)),
         }
+    }
+
+    /// To be called when this process has closed its connections and opened new ones: SQLite may have deleted the
+    /// write-ahead log with the last of them.
+    pub(super) fn reconnected(&mut self) {
+        self.wal = None;
+        self.shared_memory = None;
     }
 
     /// To be called inside a write transaction, before anything is written.
@@ -77,6 +92,11 @@ impl FileWatch {
         if self.wal.is_none() {
             self.open_wal()?;
         }
+        let shared_memory = std::fs::metadata(&self.shared_memory_path).ok().map(|metadata| identity(&metadata));
+        if self.shared_memory.is_some() && self.shared_memory != shared_memory {
+            return Err(replaced(&self.shared_memory_path, "another file is there now"));
+        }
+        self.shared_memory = shared_memory;
         let Some(wal) = &self.wal else { return Ok(()) };
         let metadata = self::metadata(&self.wal_path)?;
         if identity(&metadata) != wal.identity {
@@ -111,7 +131,7 @@ impl Wal {
     /// The salts in the header; None where there is no header but there are frames.
     fn salts(&self, path: &Path) -> Result<Option<WalSalts>> {
         let mut header = [0; WAL_HEADER_BYTES as usize];
-        let read = self.file.read_at(&mut header, 0).map_err(|error| replaced(path, &error.to_string()))?;
+        let read = self.file.read_at(&mut header, 0).map_err(|error| unreadable(path, &error))?;
         // Another process may have checkpointed and emptied the log right after the commit.
         let valid = read == 0 || header[..3] == [0x37, 0x7F, 0x06];
         let mut salts = [0; 8];
@@ -125,7 +145,15 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
 }
 
 fn metadata(path: &Path) -> Result<Metadata> {
-    std::fs::metadata(path).map_err(|error| replaced(path, &error.to_string()))
+    std::fs::metadata(path).map_err(|error| unreadable(path, &error))
+}
+
+/// A file that is gone was moved or deleted; any other error says nothing about that.
+fn unreadable(path: &Path, error: &io::Error) -> Error {
+    if error.kind() == io::ErrorKind::NotFound {
+        return replaced(path, "it is gone");
+    }
+    Error::Database(format!("looking at {}: {error}", path.display()))
 }
 
 fn replaced(path: &Path, what: &str) -> Error {

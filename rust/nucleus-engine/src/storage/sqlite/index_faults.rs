@@ -2,27 +2,42 @@
 
 use nucleus_core::hash::{Hash, record_id_prefix};
 use nucleus_core::{ErrorKind, VerificationError, VerificationReport};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use super::connect::Doing;
 use super::lookup::{Key, RUN_ENTRIES};
 use crate::error::Result;
 
-/// Reports each row of one side that the other lacks.
-pub(super) fn locate(connection: &Connection, key: Key, report: &mut VerificationReport) -> Result<()> {
+/// Reports each row of one side that the other lacks, for both indexes.
+pub(super) fn locate(connection: &Connection, report: &mut VerificationReport) -> Result<()> {
     let indexed_below = intended_extent(connection)?;
-    surplus_rows(connection, key, indexed_below, report)?;
-    missing_rows(connection, key, indexed_below, report)
+    let before: u64 = report.counts.values().sum();
+    for key in [Key::Hash, Key::RecordId] {
+        surplus_rows(connection, key, indexed_below, report)?;
+        missing_rows(connection, key, indexed_below, report)?;
+    }
+    if report.counts.values().sum::<u64>() == before {
+        report.add(VerificationError {
+            kind: ErrorKind::IndexMismatch,
+            seq: None,
+            record_id: None,
+            expected: Some("look-up indexes that agree with the entries".to_owned()),
+            actual: Some("rows that no look-up finds".to_owned()),
+        });
+    }
+    Ok(())
 }
 
 /// Up to where the index tables were filled, by their last row and not by their first, which may be what is missing.
 fn intended_extent(connection: &Connection) -> Result<i64> {
     let doing = "reading the extent of the look-up indexes";
-    let last = |sql| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).doing(doing);
-    let length = last("SELECT max(seq) FROM entries")?.map_or(0, |seq| seq.saturating_add(1));
-    let indexed = last("SELECT max((SELECT max(seq) FROM hash_index), (SELECT max(seq) FROM id_index))")?;
-    let indexed =
-        indexed.or(last("SELECT coalesce((SELECT max(seq) FROM hash_index), (SELECT max(seq) FROM id_index))")?);
+    let last = |table: &str| {
+        let sql = format!("SELECT max(seq) FROM {table} WHERE typeof(seq) = 'integer'");
+        connection.query_row(&sql, [], |row| row.get::<_, Option<i64>>(0)).doing(doing)
+    };
+    let length = last("entries")?.map_or(0, |seq| seq.saturating_add(1));
+    let indexed = last("hash_index")?.max(last("id_index")?);
     let runs_below = indexed.unwrap_or(-1).clamp(-1, length.saturating_sub(1)) / RUN_ENTRIES * RUN_ENTRIES;
     Ok(if indexed.is_some() { (runs_below + RUN_ENTRIES).min(length - length % RUN_ENTRIES) } else { 0 })
 }
@@ -33,14 +48,19 @@ fn surplus_rows(connection: &Connection, key: Key, indexed_below: i64, report: &
     let mut entry = connection.prepare("SELECT hash, record_id FROM entries WHERE seq = ?1").doing(doing)?;
     let mut rows = index.query([]).doing(doing)?;
     while let Some(row) = rows.next().doing(doing)? {
-        let (prefix, seq): (i64, i64) = (row.get(0).doing(doing)?, row.get(1).doing(doing)?);
+        let (ValueRef::Integer(prefix), ValueRef::Integer(seq)) =
+            (row.get_ref(0).doing(doing)?, row.get_ref(1).doing(doing)?)
+        else {
+            report.add(fault(key, row.get(1).ok(), None, "a row that does not hold two integers"));
+            continue;
+        };
         let mut found = entry.query([seq]).doing(doing)?;
         let expected = match found.next().doing(doing)? {
             Some(entry) if seq < indexed_below => entry_prefix(entry, key),
             _ => None,
         };
         if expected != Some(prefix) {
-            report.add(fault(key, seq, None, &format!("a row with prefix {prefix} that no entry accounts for")));
+            report.add(fault(key, Some(seq), None, &format!("a row with prefix {prefix} that no entry accounts for")));
         }
     }
     Ok(())
@@ -61,7 +81,7 @@ fn missing_rows(connection: &Connection, key: Key, indexed_below: i64, report: &
         };
         if !index.exists((prefix, seq)).doing(doing)? {
             let record_id = row.get(1).ok();
-            report.add(fault(key, seq, record_id, "no row for this entry"));
+            report.add(fault(key, Some(seq), record_id, "no row for this entry"));
         }
     }
     Ok(())
@@ -74,10 +94,10 @@ fn entry_prefix(row: &Row<'_>, key: Key) -> Option<i64> {
     }
 }
 
-fn fault(key: Key, seq: i64, record_id: Option<String>, what: &str) -> VerificationError {
+fn fault(key: Key, seq: Option<i64>, record_id: Option<String>, what: &str) -> VerificationError {
     VerificationError {
         kind: ErrorKind::IndexMismatch,
-        seq: Some(seq),
+        seq,
         record_id,
         expected: Some(format!("one row of {} for each indexed entry", key.table())),
         actual: Some(what.to_owned()),

@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use nucleus_core::entry::Head;
 use nucleus_core::{ChainEntry, Hash, VerificationError, VerificationReport};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use self::anchor::Anchor;
 use self::connect::{Connector, Doing, Role};
@@ -93,7 +94,7 @@ impl Drop for Reader<'_> {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        let mut idle = self.storage.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = lock(&self.storage.readers);
         if idle.len() < MAX_IDLE_READERS && !self.storage.closed.load(Ordering::Acquire) {
             idle.push(connection);
         }
@@ -111,12 +112,12 @@ impl SqliteStorage {
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
         // A panic inside a transaction leaves the connection in it; the next BEGIN then fails and drops it.
-        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.writer)
     }
 
     fn reader(&self) -> Result<Reader<'_>> {
         self.guard()?;
-        let idle = self.readers.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = lock(&self.readers).pop();
         let connection = match idle {
             Some(connection) => connection,
             None => self.connector.connect(Role::Reader).doing("opening the database for reading")?,
@@ -125,7 +126,7 @@ impl SqliteStorage {
     }
 
     fn drop_readers(&self) {
-        self.readers.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        lock(&self.readers).clear();
     }
 
     fn wal_path(&self) -> Option<PathBuf> {
@@ -139,6 +140,11 @@ impl SqliteStorage {
     fn wal_bytes(&self) -> u64 {
         self.wal_path().and_then(|path| std::fs::metadata(path).ok()).map_or(0, |metadata| metadata.len())
     }
+}
+
+/// Locks what stays usable whatever a panic elsewhere left undone.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Number of committed entries that a read sees.
@@ -248,9 +254,11 @@ impl StorageBackend for SqliteStorage {
         let Some(connection) = slot.connection.take() else {
             return Ok(());
         };
-        if !slot.replaced
-            && let Err(error) = write::checkpoint(&connection, "TRUNCATE")
-        {
+        let replaced = slot.replaced || self.watch.as_ref().is_some_and(|watch| lock(watch).check().is_err());
+        if replaced {
+            // Whatever lies there now is not to be written over with what this process remembers.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).doing("closing the database")?;
+        } else if let Err(error) = write::checkpoint(&connection, "TRUNCATE") {
             tracing::warn!(%error, "the write-ahead log could not be checkpointed; it is read at the next open");
         }
         connection.close().map_err(|(_, error)| error).doing("closing the database")
@@ -263,7 +271,7 @@ impl Drop for SqliteStorage {
             // The connections belong to the process that opened them: closing them here could checkpoint or delete
             // its write-ahead log.
             std::mem::forget(self.writer().connection.take());
-            std::mem::forget(std::mem::take(&mut *self.readers.lock().unwrap_or_else(PoisonError::into_inner)));
+            std::mem::forget(std::mem::take(&mut *lock(&self.readers)));
         } else if let Err(error) = self.close() {
             tracing::warn!(%error, "closing a ledger failed");
         }

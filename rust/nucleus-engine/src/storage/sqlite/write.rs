@@ -6,10 +6,10 @@ use nucleus_core::entry::Head;
 use nucleus_core::{CanonicalJson, ChainEntry, Hash};
 use rusqlite::{Connection, ErrorCode};
 
-use super::SqliteStorage;
 use super::connect::{Doing, Role, database_error};
 use super::lookup::Key;
 use super::rows::{COLUMNS, hash_at, read_entries, read_head};
+use super::{SqliteStorage, lock};
 use crate::error::{Error, Result};
 use crate::storage::WriteTransaction;
 
@@ -113,7 +113,11 @@ impl SqliteStorage {
     fn after_commit(&self, connection: &mut Connection, head: Option<Head>) -> Result<()> {
         let frames = self.wal_frames.load(Ordering::Relaxed);
         if let Some(watch) = &self.watch {
-            watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).committed(frames)?;
+            match lock(watch).committed(frames) {
+                Err(error @ Error::StorageReplaced(_)) => return Err(error),
+                Err(error) => tracing::warn!(%error, "after a commit the files could not be looked at"),
+                Ok(()) => {}
+            }
         }
         let Some(head) = head else { return Ok(()) };
         if let Some(anchor) = self.anchor.get()
@@ -175,6 +179,9 @@ impl SqliteStorage {
     pub(super) fn connect_writer(&self) -> Result<Connection> {
         let mut connection = self.connector.connect(Role::Writer).doing("opening the database for writing")?;
         self.count_frames(&mut connection)?;
+        if let Some(watch) = &self.watch {
+            lock(watch).reconnected();
+        }
         Ok(connection)
     }
 
@@ -225,7 +232,7 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<bool> {
 impl<'a> Transaction<'a> {
     fn begin(storage: &'a SqliteStorage, connection: &'a Connection, known: Option<Head>) -> Result<Self> {
         if let Some(watch) = &storage.watch {
-            watch.lock().unwrap_or_else(std::sync::PoisonError::into_inner).check()?;
+            lock(watch).check()?;
         }
         let head = read_head(connection)?;
         if let Some(known) = known

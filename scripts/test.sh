@@ -1,0 +1,9 @@
+#!/bin/sh
+# All set-up on a machine with Python 3.11 or newer and a Rust toolchain, then every test, Rust's and Python's.
+# Arguments go to pytest.
+set -eu
+cd "$(dirname "$0")/.."
+[ -x .venv/bin/python ] || python3 -m venv .venv
+.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[dev]'
+cargo test --locked --release --quiet
+exec .venv/bin/python -m pytest "$@"
