@@ -48,7 +48,9 @@ def test_mapping_is_a_record(ledger: Ledger, mapping: Any) -> None:
         assert (entry.record.id, entry.record.timestamp, entry.record.payload) == ("r-1", 1_700_000_000_000, {"n": 1})
 
 
-@pytest.mark.parametrize("record", [None, 1, "r-1", b"{}", [], ["id"], {}, {"id": "r"}, MEMBERS | {"extra": 1}, object()])
+@pytest.mark.parametrize(
+    "record", [None, 1, "r-1", b"{}", [], ["id"], {}, {"id": "r"}, MEMBERS | {"extra": 1}, object()]
+)
 def test_what_is_no_record(ledger: Ledger, record: Any) -> None:
     with pytest.raises(InvalidRecordError):
         ledger.append(record, ALICE)
@@ -176,9 +178,7 @@ def test_progress(path: Path) -> None:
         ledger.verify(progress=lambda done, total: seen.append((done, total)))
         ledger.verify_storage(progress=lambda done, total: seen.append((done, total)))
         ledger.export(io.BytesIO(), ALICE, progress=lambda done, total: seen.append((done, total)))
-    create_ledger(
-        storage=sqlite_storage(path), progress=lambda done, total: seen.append((done, total))
-    ).close()
+    create_ledger(storage=sqlite_storage(path), progress=lambda done, total: seen.append((done, total))).close()
     assert seen.count((3_000, 3_000)) >= 4
     assert all(0 <= done <= total == 3_000 for done, total in seen)
 
@@ -280,10 +280,16 @@ def test_closed_ledger_says_so(ledger: Ledger, use: Any) -> None:
 
 
 def test_leaving_the_block_closes(path: Path) -> None:
-    with pytest.raises(_StopError), open_file(path) as ledger:
-        assert not ledger.closed
-        ledger.append(note(1), ALICE)
-        raise _StopError
+    ledger = open_file(path)
+
+    def work() -> None:
+        with ledger:
+            ledger.append(note(1), ALICE)
+            assert not ledger.closed
+            raise _StopError
+
+    with pytest.raises(_StopError):
+        work()
     assert ledger.closed
     with open_file(path) as ledger:
         assert len(ledger) == 1

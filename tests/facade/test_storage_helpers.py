@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,8 @@ URL = "postgresql://ledger:hunter2@db.example/ledger"
 
 def test_postgres_is_refused_without_repeating_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NUCLEUS_DATABASE", URL.replace("postgresql", "postgres"))
-    for choose in (lambda: postgres_storage(URL), lambda: auto_storage(URL), auto_storage):
+    choices: list[Callable[[], object]] = [lambda: postgres_storage(URL), lambda: auto_storage(URL), auto_storage]
+    for choose in choices:
         with pytest.raises(ConfigError, match="not part of this release") as caught:
             choose()
         assert "sqlite_storage" in str(caught.value)

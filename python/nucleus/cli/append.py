@@ -119,9 +119,12 @@ def _append_all(ledger: Ledger, parsed: Iterable[Batch], context: RequestContext
 
 
 def _in_line(error: InvalidRecordError, batch: list[NumberedLine]) -> Exception:
-    """Say which line an error is about that names a record of the batch by its place in it."""
+    """Say which line an error is about: it names the record by its place in the batch, or the batch has only one."""
     place = re.match(r"\$\[(\d+)\]", error.path or "")
-    return error if place is None else _BadLinesError(batch, [(batch[int(place[1])][0], str(error))])
+    if place is None and len(batch) > 1:
+        return error
+    number, _ = batch[0 if place is None else int(place[1])]
+    return _BadLinesError(batch, [(number, str(error))])
 
 
 def _bad_lines(error: _BadLinesError, appended: int) -> Failure:

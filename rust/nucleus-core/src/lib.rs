@@ -9,6 +9,7 @@ pub mod error;
 pub mod hash;
 pub mod index_sum;
 pub mod json;
+mod lanes;
 pub mod oid;
 pub mod record;
 pub mod transfer;

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use nucleus_core::entry::Linker;
 use nucleus_core::{CanonicalJson, ChainEntry, Hash, Record, Salt, canonical};
@@ -18,6 +19,9 @@ use crate::storage::{StorageBackend, WriteTransaction};
 const MAX_GROUP_APPENDS: usize = 512;
 /// Records after which a commit takes no further append.
 const MAX_GROUP_RECORDS: usize = 8_192;
+
+/// How long a leader waits for the callers of the last group.
+const LONGEST_GATHERING: Duration = Duration::from_micros(100);
 
 /// A record that needs nothing but its place in the chain.
 #[derive(Debug)]
@@ -49,6 +53,8 @@ struct State {
     waiting: VecDeque<Arc<Ticket>>,
     /// Whether some thread is committing.
     led: bool,
+    /// Appends in the last group.
+    last_group: usize,
 }
 
 /// The queue of one ledger.
@@ -58,6 +64,8 @@ pub(crate) struct CommitQueue {
     state: Mutex<State>,
     /// Signalled when a leader steps down.
     stepped_down: Condvar,
+    /// Signalled when an append joins the queue while a leader gathers its group.
+    joined: Condvar,
 }
 
 impl CommitQueue {
@@ -66,6 +74,7 @@ impl CommitQueue {
         let ticket = Arc::new(Ticket { work: Mutex::new(Some(append)), outcome: Mutex::new(None) });
         let mut state = self.state();
         state.waiting.push_back(Arc::clone(&ticket));
+        self.joined.notify_one();
         loop {
             if let Some(outcome) = lock(&ticket.outcome).take() {
                 return outcome;
@@ -75,13 +84,30 @@ impl CommitQueue {
                 continue;
             }
             state.led = true;
+            state = self.gather(state);
             let group = take_group(&mut state);
+            state.last_group = group.len();
             drop(state);
             let leadership = Leadership { queue: self, group: &group };
             commit(storage, &group);
             drop(leadership);
             state = self.state();
         }
+    }
+
+    /// Callers that were answered together come back one by one. Their appends are waited for, for less time than the
+    /// `fsync` that each of them would cost alone; a caller that appends by itself waits for nobody.
+    fn gather<'a>(&self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let deadline = Instant::now() + LONGEST_GATHERING;
+        let expected = state.last_group;
+        while expected > 1 && state.waiting.len() < expected {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            state = self.joined.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

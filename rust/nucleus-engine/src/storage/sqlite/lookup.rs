@@ -16,6 +16,13 @@ use crate::error::Result;
 /// Entries in one run of the index tables.
 pub(super) const RUN_ENTRIES: i64 = 65_536;
 
+/// Runs are written together once so many entries wait: each writing touches most pages of both tables, so the larger
+/// the tables, the more entries share it; the map in memory stays bounded.
+fn entries_worth_writing(indexed_below: i64) -> i64 {
+    const MOST_RUNS: i64 = 4;
+    (indexed_below / 8 / RUN_ENTRIES).clamp(1, MOST_RUNS) * RUN_ENTRIES
+}
+
 /// Which of the two keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
@@ -52,6 +59,16 @@ pub(super) struct Lookup {
 }
 
 impl Lookup {
+    /// Seqs of entries that may have this hash, as far as the map knows without looking at what is new.
+    pub(super) fn known_candidates(&self, connection: &Connection, prefix: i64) -> Result<Vec<i64>> {
+        let guard = self.tail();
+        let Some(tail) = &*guard else { return Ok(Vec::new()) };
+        let seqs = tail.matches(Key::Hash, prefix);
+        let indexed_below = tail.indexed_below;
+        drop(guard);
+        if seqs.is_empty() { in_table(connection, Key::Hash, prefix, indexed_below) } else { Ok(seqs) }
+    }
+
     fn tail(&self) -> MutexGuard<'_, Option<Tail>> {
         // The sets only name candidates and are brought forward entry by entry: a panic elsewhere leaves them usable.
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
@@ -71,24 +88,10 @@ impl Lookup {
             empty => empty.insert(Tail::begin(connection, committed_below)?),
         };
         tail.load(connection, committed_below)?;
-        let set = match key {
-            Key::Hash => &tail.by_hash,
-            Key::RecordId => &tail.by_id,
-        };
-        let behind_runs: Vec<i64> = set.range((prefix, i64::MIN)..=(prefix, i64::MAX)).map(|(_, seq)| *seq).collect();
+        let behind_runs = tail.matches(key, prefix);
         let indexed_below = tail.indexed_below;
         drop(guard);
-        if indexed_below == 0 {
-            return Ok(behind_runs);
-        }
-        let doing = "looking an entry up";
-        let sql = match key {
-            Key::Hash => "SELECT seq FROM hash_index WHERE prefix = ?1 AND seq < ?2 ORDER BY seq",
-            Key::RecordId => "SELECT seq FROM id_index WHERE prefix = ?1 AND seq < ?2 ORDER BY seq",
-        };
-        let mut statement = connection.prepare_cached(sql).doing(doing)?;
-        let mut seqs: Vec<i64> =
-            statement.query_map((prefix, indexed_below), |row| row.get(0)).and_then(Iterator::collect).doing(doing)?;
+        let mut seqs = in_table(connection, key, prefix, indexed_below)?;
         seqs.extend(behind_runs);
         Ok(seqs)
     }
@@ -103,28 +106,51 @@ impl Lookup {
             Some(known) => known,
             None => indexed_below(connection, length)?,
         };
-        Ok(length - indexed_below >= RUN_ENTRIES)
+        Ok(length - indexed_below >= entries_worth_writing(indexed_below))
     }
 
-    /// Writes the next run in one transaction, unless another process did; the map forgets what the tables now hold.
-    pub(super) fn write_run(&self, connection: &mut Connection, length: i64) -> Result<()> {
+    /// Writes the runs that wait in one transaction, unless another process did; the map forgets what the tables hold.
+    pub(super) fn write_runs(&self, connection: &mut Connection, length: i64) -> Result<()> {
         let doing = "writing a run of the look-up indexes";
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(doing)?;
         let first = indexed_below(&transaction, length)?;
-        if length - first >= RUN_ENTRIES {
+        let end = length - length % RUN_ENTRIES;
+        if first < end {
             for key in [Key::Hash, Key::RecordId] {
-                insert_run(&transaction, key, first)?;
+                insert_runs(&transaction, key, first, end)?;
             }
         }
         transaction.commit().doing(doing)?;
         if let Some(tail) = &mut *self.tail() {
-            tail.forget_indexed((first + RUN_ENTRIES).min(length));
+            tail.forget_indexed(end);
         }
         Ok(())
     }
 }
 
+/// Seqs that the index table names, in ascending order.
+fn in_table(connection: &Connection, key: Key, prefix: i64, indexed_below: i64) -> Result<Vec<i64>> {
+    if indexed_below == 0 {
+        return Ok(Vec::new());
+    }
+    let doing = "looking an entry up";
+    let sql = match key {
+        Key::Hash => "SELECT seq FROM hash_index WHERE prefix = ?1 AND seq < ?2 ORDER BY seq",
+        Key::RecordId => "SELECT seq FROM id_index WHERE prefix = ?1 AND seq < ?2 ORDER BY seq",
+    };
+    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+    statement.query_map((prefix, indexed_below), |row| row.get(0)).and_then(Iterator::collect).doing(doing)
+}
+
 impl Tail {
+    fn matches(&self, key: Key, prefix: i64) -> Vec<i64> {
+        let set = match key {
+            Key::Hash => &self.by_hash,
+            Key::RecordId => &self.by_id,
+        };
+        set.range((prefix, i64::MIN)..=(prefix, i64::MAX)).map(|(_, seq)| *seq).collect()
+    }
+
     fn begin(connection: &Connection, length: i64) -> Result<Self> {
         let indexed_below = indexed_below(connection, length)?;
         Ok(Self { indexed_below, loaded_below: indexed_below, ..Self::default() })
@@ -150,7 +176,7 @@ impl Tail {
     }
 
     fn forget_indexed(&mut self, indexed_below: i64) {
-        if indexed_below <= self.indexed_below || indexed_below % RUN_ENTRIES != 0 {
+        if indexed_below <= self.indexed_below {
             return;
         }
         self.by_hash.retain(|(_, seq)| *seq >= indexed_below);
@@ -181,13 +207,13 @@ pub(super) fn indexed_below(connection: &Connection, length: i64) -> Result<i64>
     Ok(0)
 }
 
-fn insert_run(connection: &Connection, key: Key, first: i64) -> Result<()> {
+fn insert_runs(connection: &Connection, key: Key, first: i64, end: i64) -> Result<()> {
     let doing = "writing a run of the look-up indexes";
-    let mut pairs: Vec<(i64, i64)> = Vec::with_capacity(RUN_ENTRIES as usize);
+    let mut pairs: Vec<(i64, i64)> = Vec::with_capacity((end - first) as usize);
     {
         let sql = "SELECT seq, hash, record_id FROM entries NOT INDEXED WHERE seq >= ?1 AND seq < ?2 ORDER BY seq";
         let mut statement = connection.prepare_cached(sql).doing(doing)?;
-        let mut rows = statement.query((first, first + RUN_ENTRIES)).doing(doing)?;
+        let mut rows = statement.query((first, end)).doing(doing)?;
         while let Some(row) = rows.next().doing(doing)? {
             let prefix = match key {
                 Key::Hash => Hash(row.get(1).doing(doing)?).prefix(),

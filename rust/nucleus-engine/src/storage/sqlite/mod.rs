@@ -101,6 +101,32 @@ impl Drop for Reader<'_> {
     }
 }
 
+/// A read transaction: all statements see one state, and the locks are taken once. Ends when dropped.
+struct Snapshot<'a> {
+    connection: &'a Connection,
+}
+
+impl<'a> Snapshot<'a> {
+    fn begin(connection: &'a Connection) -> Result<Self> {
+        write::execute(connection, "BEGIN").doing("beginning a read")?;
+        Ok(Self { connection })
+    }
+
+    fn end(self) -> Result<()> {
+        write::execute(self.connection, "COMMIT").doing("ending a read")
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    fn drop(&mut self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = write::execute(self.connection, "ROLLBACK")
+        {
+            tracing::warn!(%error, "a read could not be ended");
+        }
+    }
+}
+
 impl SqliteStorage {
     fn guard(&self) -> Result<()> {
         let here = std::process::id();
@@ -165,15 +191,26 @@ impl StorageBackend for SqliteStorage {
 
     fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>> {
         let connection = self.reader()?;
-        let below = committed_below(&connection)?;
-        let seqs = self.lookup.candidates(&connection, Key::Hash, hash.prefix(), below)?;
-        self.confirm_hash(&connection, &seqs, hash)
+        let snapshot = Snapshot::begin(&connection)?;
+        // An entry never changes its hash: what is found without looking for newer entries is the answer.
+        let known = self.lookup.known_candidates(&connection, hash.prefix())?;
+        let mut found = self.confirm_hash(&connection, &known, hash)?;
+        if found.is_none() {
+            let below = committed_below(&connection)?;
+            let seqs = self.lookup.candidates(&connection, Key::Hash, hash.prefix(), below)?;
+            found = self.confirm_hash(&connection, &seqs, hash)?;
+        }
+        snapshot.end()?;
+        Ok(found)
     }
 
     fn latest_by_id(&self, id: &str) -> Result<Option<ChainEntry>> {
         let connection = self.reader()?;
+        let snapshot = Snapshot::begin(&connection)?;
         let below = committed_below(&connection)?;
-        self.find_latest_by_id(&connection, id, below)
+        let found = self.find_latest_by_id(&connection, id, below)?;
+        snapshot.end()?;
+        Ok(found)
     }
 
     fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
@@ -183,9 +220,10 @@ impl StorageBackend for SqliteStorage {
 
     fn query(&self, filters: &QueryFilters) -> Result<QueryPage> {
         let connection = self.reader()?;
-        // One snapshot for page and total.
-        let transaction = connection.unchecked_transaction().doing("beginning a read")?;
-        self.read_page(&transaction, filters)
+        let snapshot = Snapshot::begin(&connection)?;
+        let page = self.read_page(&connection, filters)?;
+        snapshot.end()?;
+        Ok(page)
     }
 
     fn head(&self) -> Result<Option<Head>> {

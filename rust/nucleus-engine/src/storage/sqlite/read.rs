@@ -4,7 +4,7 @@ use nucleus_core::canonical::write_string;
 use nucleus_core::hash::record_id_prefix;
 use nucleus_core::{ChainEntry, Hash};
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, ToSql, params_from_iter};
 
 use super::SqliteStorage;
 use super::connect::Doing;
@@ -13,6 +13,11 @@ use super::rows::{COLUMNS, read_entries, read_head};
 use crate::error::Result;
 use crate::query::{Cursor, Order, QueryFilters, QueryPage};
 use crate::storage::Stats;
+
+const ENTRY_BY_HASH: &str = "SELECT seq, format, hash, prev_hash, record_id, stream, timestamp, payload, salt, \
+                             payload_hash, meta FROM entries WHERE seq = ?1 AND hash = ?2";
+const ENTRY_BY_ID: &str = "SELECT seq, format, hash, prev_hash, record_id, stream, timestamp, payload, salt, \
+                           payload_hash, meta FROM entries WHERE seq = ?1 AND record_id = ?2";
 
 impl SqliteStorage {
     /// The entry among `seqs` that really has this hash.
@@ -23,7 +28,7 @@ impl SqliteStorage {
         hash: &Hash,
     ) -> Result<Option<ChainEntry>> {
         for seq in seqs {
-            let found = self.entry_where(connection, "hash = ?2", *seq, Value::Blob(hash.0.to_vec()))?;
+            let found = self.entry_where(connection, ENTRY_BY_HASH, *seq, hash.0.as_slice())?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -40,7 +45,7 @@ impl SqliteStorage {
     ) -> Result<Option<ChainEntry>> {
         let seqs = self.lookup.candidates(connection, Key::RecordId, record_id_prefix(id), committed_below)?;
         for seq in seqs.into_iter().rev() {
-            let found = self.entry_where(connection, "record_id = ?2", seq, Value::Text(id.to_owned()))?;
+            let found = self.entry_where(connection, ENTRY_BY_ID, seq, id)?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -51,12 +56,11 @@ impl SqliteStorage {
     fn entry_where(
         &self,
         connection: &Connection,
-        condition: &str,
+        sql: &str,
         seq: i64,
-        value: Value,
+        value: impl ToSql,
     ) -> Result<Option<ChainEntry>> {
-        let sql = format!("SELECT {COLUMNS} FROM entries WHERE seq = ?1 AND {condition}");
-        let mut statement = connection.prepare_cached(&sql).doing("reading an entry")?;
+        let mut statement = connection.prepare_cached(sql).doing("reading an entry")?;
         Ok(read_entries(&mut statement, (seq, value), &self.ledger_hash)?.into_iter().next())
     }
 

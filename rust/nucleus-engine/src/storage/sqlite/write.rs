@@ -134,8 +134,8 @@ impl SqliteStorage {
     /// Checkpoints and index runs: neither decides about any entry.
     fn maintain(&self, connection: &mut Connection, frames: u64, head: Head) -> Result<()> {
         let length = head.seq as i64 + 1;
-        while self.lookup.run_is_due(connection, length)? {
-            self.lookup.write_run(connection, length)?;
+        if self.lookup.run_is_due(connection, length)? {
+            self.lookup.write_runs(connection, length)?;
         }
         if frames >= CHECKPOINT_FRAMES {
             checkpoint(connection, "PASSIVE")?;
@@ -205,7 +205,7 @@ enum Outcome {
     CommitFailed { error: Error, first_seq: u64, hashes: Vec<Hash> },
 }
 
-fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+pub(super) fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
     connection.prepare_cached(sql)?.execute([]).map(|_| ())
 }
 
