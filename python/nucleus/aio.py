@@ -142,9 +142,11 @@ class AsyncLedger:
         """Return one page of the entries that match; see :meth:`nucleus.Ledger.query`."""
         return await self._run(lambda: self._ledger.query(filters, context))
 
-    def entries(self, context: RequestContext | None = None, *, start_seq: int = 0) -> AsyncIterator[ChainEntry]:
+    def entries(
+        self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
+    ) -> AsyncIterator[ChainEntry]:
         """Iterate over the chain in order with ``async for``; see :meth:`nucleus.Ledger.entries`."""
-        return self._entries(self._ledger.pages(context, start_seq=start_seq))
+        return self._entries(self._ledger.pages(context, start_seq=start_seq, end_seq=end_seq))
 
     async def _entries(self, pages: Iterator[list[ChainEntry]]) -> AsyncIterator[ChainEntry]:
         while page := await self._run(lambda: next(pages, None)):

@@ -216,26 +216,31 @@ class Ledger:
             with_total=filters.with_total,
         )
 
-    def entries(self, context: RequestContext | None = None, *, start_seq: int = 0) -> Iterator[ChainEntry]:
-        """Iterate over the chain in order, in bounded memory, up to the newest entry at the time it is reached.
+    def entries(
+        self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
+    ) -> Iterator[ChainEntry]:
+        """Iterate over the chain in order, in bounded memory.
 
         Args:
             context: who asks.
             start_seq: seq of the first entry.
+            end_seq: seq behind the last entry; None goes on to the newest entry at the time it is reached.
 
         Raises:
             ContextRequiredError: nobody asks; raised by the call, before the first entry is asked for.
         """
-        return chain.from_iterable(self.pages(context, start_seq=start_seq))
+        return chain.from_iterable(self.pages(context, start_seq=start_seq, end_seq=end_seq))
 
-    def pages(self, context: RequestContext | None = None, *, start_seq: int = 0) -> Iterator[list[ChainEntry]]:
+    def pages(
+        self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
+    ) -> Iterator[list[ChainEntry]]:
         """Iterate over the same entries as :meth:`entries`, in the pages they are read in: lists of up to 1,000.
 
         Raises:
             ContextRequiredError: nobody asks; raised by the call.
         """
         require_oid(context)
-        return read_pages(self._engine, start_seq)
+        return read_pages(self._engine, start_seq, end_seq)
 
     def head(self) -> tuple[int, str] | None:
         """Return (seq, hash) of the newest entry, or None when the ledger is empty."""

@@ -140,6 +140,8 @@ def test_entries(ledger: Ledger, count: int) -> None:
     for start in (0, 1, count - 1, count, count + 1):
         if start >= 0:
             assert list(ledger.entries(ALICE, start_seq=start)) == appended[start:]
+            assert list(ledger.entries(ALICE, start_seq=start, end_seq=count - 1)) == appended[start:-1]
+            assert list(ledger.entries(ALICE, start_seq=start, end_seq=count + 5)) == appended[start:]
     pages = list(ledger.pages(ALICE))
     assert [entry for page in pages for entry in page] == appended
     assert all(1 <= len(page) <= 1_000 for page in pages)

@@ -2,7 +2,9 @@
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Literal
 
 import click
@@ -171,13 +173,17 @@ def show(
     as_json: bool,
 ) -> None:
     """Print one entry of the ledger PATH in full: the one with a hash, or the newest with a record id."""
-    if (what is None) == (seq is None) or (history and what is None):
+    find: Callable[[Ledger, RequestContext], list[ChainEntry]]
+    if what is not None and seq is None:
+        find, named = partial(_named, what, history), f"with the hash or record id {what}"
+    elif seq is not None and what is None and not history:
+        find, named = partial(_at, seq), f"at seq {seq}"
+    else:
         raise click.UsageError("name an entry by its HASH, by its record ID, or with --seq; --history needs an ID")
     with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
-        found = ledger.history(what, context) if history and what else _find(ledger, what, seq, context)
-        if not found:
-            named = f"at seq {seq}" if what is None else f"with the hash or record id {what}"
-            raise Failure(f"there is no entry {named} in {path}", kind="NotFound")
+        found = find(ledger, context)
+    if not found:
+        raise Failure(f"there is no entry {named} in {path}", kind="NotFound")
     if as_json:
         members = [entry_members(entry) for entry in found]
         echo_json({"entries": members} if history else members[0])
@@ -188,14 +194,17 @@ def show(
         _echo_entry(entry)
 
 
-def _find(ledger: Ledger, what: str | None, seq: int | None, context: RequestContext) -> list[ChainEntry]:
-    if what is None:
-        entry = next(ledger.entries(context, start_seq=seq or 0), None)
-        # What comes next is not what was asked for, should a seq be missing.
-        return [entry] if entry is not None and entry.seq == seq else []
+def _named(what: str, history: bool, ledger: Ledger, context: RequestContext) -> list[ChainEntry]:
+    if history:
+        return ledger.history(what, context)
     by_hash = ledger.get(what, context) if re.fullmatch("[0-9a-f]{64}", what) else None
     entry = by_hash or ledger.get_by_id(what, context)
     return [] if entry is None else [entry]
+
+
+def _at(seq: int, ledger: Ledger, context: RequestContext) -> list[ChainEntry]:
+    # Where a seq is missing, the entry that comes next is not the one that was asked for.
+    return [entry for entry in ledger.entries(context, start_seq=seq, end_seq=seq + 1) if entry.seq == seq]
 
 
 def _echo_page(page: QueryPage, as_json: bool) -> None:

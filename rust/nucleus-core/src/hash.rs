@@ -60,7 +60,7 @@ fn lower_hex_digit(byte: u8) -> Option<u8> {
 
 impl fmt::Display for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.hex_digits().iter().try_for_each(|digit| fmt::Write::write_char(f, *digit as char))
+        f.write_str(std::str::from_utf8(&self.hex_digits()).unwrap_or_default())
     }
 }
 
@@ -179,7 +179,7 @@ impl Header<'_> {
             out.push_str(meta);
         }
         out.push_str(",\"payload_hash\":\"");
-        out.extend(self.payload_hash.hex_digits().map(char::from));
+        out.push_str(std::str::from_utf8(&self.payload_hash.hex_digits()).unwrap_or_default());
         out.push_str("\",\"seq\":");
         out.push_str(number.format(self.seq));
         out.push_str(",\"stream\":");

@@ -120,6 +120,16 @@ impl Anchor {
         if known.is_some_and(|known| known.seq > head.seq) { Ok(()) } else { self.write(Some(head)) }
     }
 
+    /// Begins with this head at the opening of a ledger; whether the file said anything else before.
+    pub(super) fn begin(&self, head: Option<Head>) -> io::Result<bool> {
+        let mut bytes = [0; ANCHOR_BYTES + 1];
+        let length = self.file.read_at(&mut bytes, 0)?;
+        if bytes[..length] == self.content(head) {
+            return Ok(false);
+        }
+        self.reset(head).map(|()| true)
+    }
+
     /// Begins anew with this head, whatever the file held before.
     pub(super) fn reset(&self, head: Option<Head>) -> io::Result<()> {
         self.file.set_len(ANCHOR_BYTES as u64)?;
@@ -127,11 +137,15 @@ impl Anchor {
     }
 
     fn write(&self, head: Option<Head>) -> io::Result<()> {
+        self.file.write_all_at(&self.content(head), 0)
+    }
+
+    fn content(&self, head: Option<Head>) -> [u8; ANCHOR_BYTES] {
         let text = render(&Anchored { ledger_id: self.info.id.clone(), created_at: self.info.created_at, head });
         let mut bytes = [b' '; ANCHOR_BYTES];
         bytes[..text.len()].copy_from_slice(text.as_bytes());
         bytes[ANCHOR_BYTES - 1] = b'\n';
-        self.file.write_all_at(&bytes, 0)
+        bytes
     }
 
     /// Makes the anchor durable.

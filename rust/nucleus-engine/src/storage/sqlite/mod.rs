@@ -54,6 +54,8 @@ pub struct SqliteStorage {
     writer: Mutex<Writer>,
     /// Frames in the write-ahead log after the last commit of this process.
     wal_frames: Arc<AtomicU64>,
+    /// Whether this process has written anything since it opened the ledger.
+    wrote: AtomicBool,
     readers: Mutex<Vec<Connection>>,
     lookup: Lookup,
     /// Unset in memory, when opened read-only, and until the chain has been accepted.
@@ -284,7 +286,8 @@ impl StorageBackend for SqliteStorage {
         }
         let mut slot = self.writer();
         self.drop_readers();
-        if let Some(anchor) = self.anchor.get()
+        let wrote = self.wrote.load(Ordering::Acquire);
+        if let Some(anchor) = self.anchor.get().filter(|_| wrote)
             && let Err(error) = anchor.sync()
         {
             tracing::warn!(%error, "the anchor file could not be made durable");
@@ -296,7 +299,7 @@ impl StorageBackend for SqliteStorage {
         if replaced {
             // Whatever lies there now is not to be written over with what this process remembers.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).doing("closing the database")?;
-        } else if let Err(error) = write::checkpoint(&connection, "TRUNCATE") {
+        } else if wrote && let Err(error) = write::checkpoint(&connection, "TRUNCATE") {
             tracing::warn!(%error, "the write-ahead log could not be checkpointed; it is read at the next open");
         }
         connection.close().map_err(|(_, error)| error).doing("closing the database")

@@ -4,7 +4,7 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -86,6 +86,7 @@ impl SqliteStorage {
             page_bytes: page_bytes as u64,
             writer: Mutex::new(Writer { connection: None, replaced: false, head: None }),
             wal_frames: Arc::new(AtomicU64::new(0)),
+            wrote: AtomicBool::new(false),
             readers: Mutex::new(vec![reader]),
             lookup: Lookup::default(),
             anchor: OnceLock::new(),
@@ -107,7 +108,9 @@ impl SqliteStorage {
         };
         let head = read_head(&*self.reader()?)?;
         let anchor = Anchor::open(path, self.info.clone())?;
-        anchor.reset(head).map_err(|error| Error::Database(format!("writing the anchor file: {error}")))?;
+        let rewritten =
+            anchor.begin(head).map_err(|error| Error::Database(format!("writing the anchor file: {error}")))?;
+        self.wrote.fetch_or(rewritten, Ordering::AcqRel);
         if self.anchor.set(anchor).is_err() {
             return Err(Error::Config("the anchor of an open ledger is begun once".to_owned()));
         }
@@ -238,6 +241,7 @@ fn refuse_network_file_system(_path: &Path) -> Result<()> {
 }
 
 fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<SqliteStorage> {
+    let left_behind = wal_has_content(path);
     let mut connection = connector.connect(Role::Writer).map_err(|error| opening(path, &error))?;
     if schema::identify(&connection, path)? == Contents::Empty {
         let Some(id) = id else {
@@ -251,7 +255,9 @@ fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<
         schema::identify(&connection, path)?;
     }
     use_write_ahead_log(&connection, path, connector.busy_timeout)?;
-    empty_write_ahead_log(&connection, connector.busy_timeout)?;
+    if left_behind {
+        empty_write_ahead_log(&connection, connector.busy_timeout)?;
+    }
     SqliteStorage::assemble(connector, Some(connection), false, path)
 }
 

@@ -111,6 +111,7 @@ impl SqliteStorage {
     /// What follows a commit. The entries are durable: what fails here is reported only where it means that they are
     /// not in the file that bears the ledger's name.
     fn after_commit(&self, connection: &mut Connection, head: Option<Head>) -> Result<()> {
+        self.wrote.store(true, Ordering::Release);
         let frames = self.wal_frames.load(Ordering::Relaxed);
         if let Some(watch) = &self.watch {
             match lock(watch).committed(frames) {
