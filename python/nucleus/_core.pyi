@@ -298,5 +298,9 @@ class Engine:
     def backup(self, path: str, progress: Callable[[int, int], object] | None = None) -> tuple[int, str] | None:
         """Write a consistent, verified copy to a file that does not exist yet; returns the copy's head."""
     def stats(self) -> dict[str, Any]:
-        """``{entries, head, streams: {name: count}, database_bytes, wal_bytes, first_timestamp, last_timestamp, created_at, redacted}``."""
+        """Figures about the ledger.
+
+        ``{entries, head: (seq, hash) or None, streams: {name: count}, redacted, first_timestamp, last_timestamp,
+        created_at, database_bytes, wal_bytes}``; times in milliseconds since the Unix epoch.
+        """
     def close(self) -> None: ...

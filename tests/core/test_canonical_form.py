@@ -6,11 +6,11 @@ import struct
 from typing import Any
 
 import pytest
-from nucleus.errors import InvalidRecordError
 from tests.reference import canonical as reference
 from tests.reference.vectors import load
 
 from nucleus._core import canonicalize, canonicalize_json
+from nucleus.errors import InvalidRecordError
 
 _PUBLISHED = load("rfc8785.json")
 _DOCUMENTS = load("documents.json")["documents"]

@@ -6,13 +6,13 @@ import pickle
 from typing import Any
 
 import pytest
-from nucleus.errors import InvalidRecordError
 from tests.reference import golden_inputs
 from tests.reference.building import line
 from tests.reference.reading import parse
 from tests.reference.vectors import load
 
 from nucleus._core import ChainEntry, Record, canonicalize_json
+from nucleus.errors import InvalidRecordError
 
 _LEDGER = load("ledger.json")
 _ROWS = list(enumerate(_LEDGER["entries"]))

@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from nucleus.errors import InvalidRecordError
 from tests.core.messages import names_any_path, names_path
 from tests.reference.canonical import canonicalize
 from tests.reference.reading import parse
 from tests.reference.vectors import load, refused_input
 
 from nucleus._core import ChainEntry, Record, canonicalize_json
+from nucleus.errors import InvalidRecordError
 
 _REFUSED = load("refused.json")["refused"]
 

@@ -1,9 +1,9 @@
 """The form of an OID."""
 
 import pytest
-from nucleus.errors import InvalidRecordError
 
 from nucleus._core import check_oid
+from nucleus.errors import InvalidRecordError
 
 
 @pytest.mark.parametrize(

@@ -14,10 +14,10 @@ import uuid
 from typing import Any, NamedTuple
 
 import pytest
-from nucleus.errors import InvalidRecordError
 from tests.core.messages import names_any_path, names_path
 
 from nucleus._core import Record, canonicalize
+from nucleus.errors import InvalidRecordError
 
 # A hint says what to pass instead; these are the words for it.
 _HINTS = r"\b(str|string|text|list|dict|int|float|number|base64|hex|isoformat|convert|milliseconds)\b"

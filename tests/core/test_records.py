@@ -6,10 +6,10 @@ import time
 from typing import Any
 
 import pytest
-from nucleus.errors import InvalidRecordError
 from tests.reference.vectors import load
 
 from nucleus._core import Record
+from nucleus.errors import InvalidRecordError
 
 _LARGEST = 2**53 - 1
 _FIELDS: dict[str, Any] = {"id": "r-1", "stream": "notes", "timestamp": 1, "payload": {"n": 1}, "meta": {"who": "me"}}

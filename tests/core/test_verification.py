@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from nucleus.errors import ConfigError, InvalidRecordError
 from tests.reference import chain as reference
 from tests.reference import golden_inputs, strategies
 from tests.reference.building import append, line
@@ -16,6 +15,7 @@ from tests.reference.tampering import Tampering, tamperings
 from tests.reference.vectors import load
 
 from nucleus._core import ChainEntry, VerificationReport, verify_chain
+from nucleus.errors import ConfigError, InvalidRecordError
 
 _LEDGER = load("ledger.json")
 _TAMPERED = load("tampered.json")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from nucleus._core import check_oid
@@ -17,10 +18,15 @@ class TokenSource(StrEnum):
     LOCAL = "local"
     """By the embedding program itself, without a token."""
     CONNECT = "connect"
+    """By a JWT of an identity service."""
     SESSION = "session"
+    """By the opaque id of a session that this service keeps."""
     SERVICE = "service"
+    """By the short-lived JWT of another service."""
     DEV = "dev"
+    """By a plain OID, in development only."""
     API_KEY = "api_key"
+    """By an API key that this service issued."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class RequestContext:
         oid: who asks, ``oid:<namespace>:<type>:<id>``.
         role: the requester's role, where the token names one.
         token: the token as it came; it never shows in a repr.
-        claims: what the token says besides.
+        claims: what the token says besides; a read-only mapping.
         source: how the requester was established.
 
     Raises:
@@ -51,6 +57,12 @@ class RequestContext:
             check_oid(self.oid)
         except InvalidRecordError as error:
             raise ContextRequiredError(f"the requester is not named by an OID: {error}") from error
+        object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
+        object.__setattr__(self, "source", TokenSource(self.source))
+
+    def __reduce__(self) -> tuple[type[RequestContext], tuple[object, ...]]:
+        # A mapping proxy cannot be pickled itself.
+        return type(self), (self.oid, self.role, self.token, dict(self.claims), self.source)
 
     @classmethod
     def local(cls, oid: str) -> RequestContext:
