@@ -66,8 +66,9 @@ def create_ledger(
         DatabaseError: the file cannot be read, or is not a ledger.
         UnknownModuleError: ``modules`` names a module that does not exist.
     """
-    for module in modules:
-        raise UnknownModuleError(f"there is no module `{module.id}`; leave it out of modules", module_id=module.id)
+    if modules:
+        unknown = modules[0].id
+        raise UnknownModuleError(f"there is no module `{unknown}`; leave it out of modules", module_id=unknown)
     options: dict[str, Any] = {}
     if storage is not None and not isinstance(storage, InMemoryStorage):
         options = {
@@ -298,7 +299,9 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
-            ConfigError, InvalidRecordError: there is no such entry, or it is one that cannot be erased.
+            ConflictError: there is no entry with this hash, or it is one of the engine's own, which stay.
+            ConfigError: ``hash`` is not 64 hexadecimal digits.
+            InvalidRecordError: ``reason`` is empty.
             CommitInDoubtError: whether the erasure is durable is not known.
         """
         requester_oid = require_oid(context)

@@ -62,7 +62,7 @@ def sqlite_storage(
         durability: ``"full"``: an acknowledged append survives a power cut. ``"normal"``: it survives the death of the
             process, but a power cut may take the newest appends.
         busy_timeout_ms: how long to wait for another process that is writing, in milliseconds.
-        read_only: write nothing at all; the file must exist.
+        read_only: change nothing; the file must exist.
 
     Raises:
         ConfigError: an argument is out of its bounds.

@@ -157,6 +157,9 @@ def test_opening(path: Path) -> None:
 
     before = set(threading.enumerate())
     run(main())
+    # The thread in which opening failed may still be on its way out.
+    for thread in set(threading.enumerate()) - before:
+        thread.join(TIMEOUT_S)
     assert set(threading.enumerate()) <= before, "threads of a ledger are left"
 
 

@@ -213,9 +213,13 @@ def test_redact(ledger: Ledger) -> None:
     assert (erased.redacted, erased.record.payload, erased.salt) == (True, None, None)
     assert ledger.redact(entry.hash, "again", ALICE) == recording
     assert ledger.verify().valid
-    for unknown in (UNKNOWN_HASH, "not a hash", recording.hash):
-        with pytest.raises(NucleusError):
-            ledger.redact(unknown, "reason", ALICE)
+    for refused in (UNKNOWN_HASH, recording.hash):
+        with pytest.raises(ConflictError):
+            ledger.redact(refused, "reason", ALICE)
+    with pytest.raises(ConfigError):
+        ledger.redact("not a hash", "reason", ALICE)
+    with pytest.raises(InvalidRecordError, match="reason"):
+        ledger.redact(entry.hash, "", ALICE)
     assert len(ledger) == 2
 
 
