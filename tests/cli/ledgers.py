@@ -43,11 +43,11 @@ def error_of(*arguments: str | Path, stdin: str | bytes = "") -> str:
 
 
 def json_error_of(*arguments: str | Path, stdin: str | bytes = "") -> dict[str, Any]:
-    """Run a command with ``--json`` that must be refused; return the error it reports."""
+    """Run a command with ``--json`` that must be refused; return the error it reports to programs."""
     result = run(*arguments, "--json", stdin=stdin, exit_code=1)
-    assert result.stdout == ""
-    assert result.stderr.isascii()
-    document = json.loads(result.stderr)
+    assert result.stderr.startswith("error: ")
+    assert result.stdout.isascii()
+    document = json.loads(result.stdout)
     assert document.keys() == {"error"}
     assert document["error"].keys() >= {"type", "message"}
     return dict(document["error"])

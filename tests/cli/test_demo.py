@@ -1,5 +1,6 @@
 """``nucleus demo``."""
 
+import json
 import subprocess
 import sys
 from importlib.metadata import distributions
@@ -25,8 +26,10 @@ def test_every_declared_file_is_recorded(tmp_path: Path) -> None:
     answer = run_json("demo", "--keep", directory)
     entries = entries_of(directory / "ledger.db")
     payloads = [entry.record.payload for entry in entries]
-    assert sorted((payload["distribution"], payload["path"]) for payload in payloads) == _declared()
-    assert answer["records"] == len(entries) > 100
+    recorded = sorted((payload["distribution"], payload["path"]) for payload in payloads)
+    assert len(_declared()) >= 1_000
+    assert recorded == _declared()
+    assert answer["records"] == len(entries)
     assert answer["head"] == {"seq": len(entries) - 1, "hash": entries[-1].hash}
     assert answer["append_seconds"] > 0
     assert answer["verify_seconds"] > 0
@@ -106,45 +109,70 @@ def _install(monkeypatch: pytest.MonkeyPatch, *installed: _Distribution) -> None
     monkeypatch.setattr("nucleus.cli.distributions.distributions", lambda: list(installed))
 
 
-def test_environment_with_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
-    _install(monkeypatch, _Distribution("only", [_File("only.py")]))
-    answer = run_json("demo")
-    assert (answer["records"], answer["distributions"]) == (1, 1)
-    assert answer["report"]["errors"][0]["seq"] == 0
+THOUSAND = [f"module_{n}.py" for n in range(1_000)]
+"""As many files as make an environment large enough for the demonstration."""
 
 
-def test_environment_with_nothing_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The standard library takes the place of what is not there."""
-    _install(monkeypatch, _Distribution("empty", None), _Distribution("bare", []))
+def _files(paths: list[str]) -> list[_File]:
+    return [_File(path) for path in paths]
+
+
+def test_environment_that_is_just_large_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    _install(monkeypatch, _Distribution("all", _files(THOUSAND)))
     answer = run_json("demo")
-    assert answer["records"] > 100
+    assert (answer["records"], answer["distributions"]) == (1_000, 1)
+    assert answer["report"]["errors"][0]["record_id"] == "all==1.0/module_500.py"
+
+
+@pytest.mark.parametrize("paths", [[], ["only.py"], THOUSAND[1:]], ids=len)
+def test_environment_with_little_installed(monkeypatch: pytest.MonkeyPatch, paths: list[str]) -> None:
+    """The standard library comes with what is there."""
+    _install(monkeypatch, _Distribution("empty", None), _Distribution("few", _files(paths)))
+    answer = run_json("demo")
+    assert answer["records"] > len(paths) + 100
+    assert answer["distributions"] == 1 + bool(paths)
     assert answer["report"]["counts"] == {"hash_mismatch": 1}
+    records = take_inventory().records
+    assert [record.payload["path"] for record in records[: len(paths)]] == paths
+    (module,) = [record.payload for record in records if record.payload["path"] == "json/__init__.py"]
+    assert (module["distribution"], module["size"]) == ("python", Path(json.__file__).stat().st_size)
 
 
 def test_damaged_declarations_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    good = _Distribution("good", [_File("good.py")])
+    good = _Distribution("good", _files(THOUSAND))
     _install(monkeypatch, _Distribution("bad", ValueError("RECORD")), good, _Distribution("gone", OSError("RECORD")))
     inventory = take_inventory()
-    assert ([record.id for record in inventory.records], inventory.sources) == (["good/1.0/good.py"], 1)
-    assert inventory.unreadable == 2
+    assert [record.id for record in inventory.records] == [f"good==1.0/{path}" for path in THOUSAND]
+    assert {record.stream for record in inventory.records} == {"files"}
+    assert (inventory.sources, inventory.unreadable) == (1, 2)
     assert "2 distributions do not say" in run("demo").stdout
+
+
+def test_path_that_is_too_long_for_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "漢" * 2_000
+    _install(monkeypatch, _Distribution("all", _files([long, *THOUSAND])))
+    record = take_inventory().records[0]
+    assert record.payload["path"] == long
+    assert 1_020 < len(record.id.encode()) <= 1_024
+    assert run_json("demo")["records"] == 1_001
 
 
 def test_files_that_cannot_be_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """The byte to change is looked for where the place in the chain is certain."""
-    twins = [_File("twin.py") for _ in range(50)]
+    twins = _files(["twin.py"] * 500)
     _install(monkeypatch, _Distribution("twins", [*twins, _File("42"), _File("single.py"), *twins]))
     answer = run_json("demo")
-    assert answer["change"]["record_id"] == "twins/1.0/single.py"
-    assert answer["report"]["errors"][0]["seq"] == answer["change"]["seq"] == 51
-    _install(monkeypatch, _Distribution("twins", twins))
+    assert answer["change"]["record_id"] == "twins==1.0/single.py"
+    assert answer["report"]["errors"][0]["seq"] == answer["change"]["seq"] == 501
+    _install(monkeypatch, _Distribution("twins", twins + twins))
     assert "told from all others" in run("demo", exit_code=1).stderr
 
 
 def test_paths_with_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
-    _install(monkeypatch, _Distribution("odd", [_File("a\x1b[31m\x9b.py")]))
+    _install(monkeypatch, _Distribution("odd", _files([f"a{n}\x1b[31m\x9b.py" for n in range(1_000)])))
     text = run("demo").stdout
-    assert text.isprintable() or all(char == "\n" or char.isprintable() for char in text)
+    assert "\\x1b[31m" in text
+    assert [char for char in text if char != "\n" and not char.isprintable()] == []
 
 
 def test_command_of_the_package() -> None:

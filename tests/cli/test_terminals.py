@@ -81,8 +81,17 @@ def test_hostile_text_is_still_told(hostile: Path) -> None:
 
 def test_errors_about_hostile_text(hostile: Path) -> None:
     hostile.write_bytes(hostile.read_bytes().replace(b"[red]", b"[rad]").replace(b"title", b"tutle"))
-    for arguments in (("verify", hostile), ("log", hostile), ("show", hostile, HOSTILE), ("log", f"no{HOSTILE[:9]}")):
-        result = run(*arguments, exit_code=1)
+    for exit_code, arguments in (
+        (1, ("verify", hostile)),
+        (1, ("log", hostile)),
+        (1, ("show", hostile, "--id", HOSTILE)),
+        (1, ("log", f"no{HOSTILE[:9]}")),
+        (2, ("query", hostile, "--field", f"x={HOSTILE}")),
+        (2, ("query", hostile, "--field", HOSTILE)),
+        (2, ("query", hostile, "--since", HOSTILE)),
+        (2, ("append", hostile, "--as", HOSTILE)),
+    ):
+        result = run(*arguments, exit_code=exit_code)
         _assert_harmless(result.stdout + result.stderr)
     bad = json.dumps({"id": HOSTILE, "stream": HOSTILE, "payload": {}, HOSTILE: 1})
     _assert_harmless(run("append", hostile, "--id", HOSTILE, stdin=bad, exit_code=1).stderr)
@@ -107,16 +116,20 @@ def test_one_line_for_each_entry_on_a_terminal(path: Path, columns: int) -> None
 
 def test_progress_is_for_terminals(path: Path, tmp_path: Path) -> None:
     fill(path, 5_000)
-    for number, command in enumerate((["verify"], ["export"], ["backup"])):
-        target = [str(tmp_path / f"target-{number}")] if command[0] != "verify" else []
+    shown_to, piped_to = tmp_path / "shown", tmp_path / "piped"
+    commands: list[tuple[list[str | Path], list[str | Path]]] = [
+        (["verify", path], ["verify", path]),
+        (["export", path, "-o", shown_to], ["export", path, "-o", piped_to]),
+        (["backup", path, shown_to.with_suffix(".db")], ["backup", path, piped_to.with_suffix(".db")]),
+    ]
+    for shown, piped in commands:
         reader, writer = pty.openpty()
-        process = start(command[0], path, *target, stderr=writer, stdout=subprocess.DEVNULL)
+        process = start(*shown, stderr=writer, stdout=subprocess.DEVNULL)
         os.close(writer)
-        shown = _read_terminal(reader)
+        written = _read_terminal(reader)
         assert process.wait(TIMEOUT_S) == 0
-        assert b"%" in shown
-        piped = start(command[0], path, *([f"{target[0]}-again"] if target else []))
-        assert piped.communicate(timeout=TIMEOUT_S)[1] == b""
+        assert b"%" in written
+        assert start(*piped).communicate(timeout=TIMEOUT_S)[1] == b""
 
 
 @pytest.mark.parametrize("command", [["log"], ["export"], ["stats"], ["show", "--seq", "0"], ["log", "--json"]])
@@ -187,7 +200,7 @@ def test_terminal_without_unicode(path: Path, encoding: str) -> None:
     with open_file(path) as ledger:
         ledger.append(Record("é漢", "s", {"text": "é漢😀"}), ALICE)
     for command in ("log", "show", "stats"):
-        arguments = ["é漢"] if command == "show" else []
+        arguments = ["--id", "é漢"] if command == "show" else []
         environment = os.environ | {"PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"}
         with start(command, path, *arguments, env=environment) as process:
             _, errors = process.communicate(timeout=TIMEOUT_S)

@@ -31,29 +31,29 @@ def test_export_to_standard_output(filled: Path) -> None:
     assert lines == [entry.to_json().encode() for entry in entries]
     assert parse(header)["head"] == entries[-1].hash
     assert verify_chain([parse(line) for line in lines], LEDGER_ID, expected_head=entries[-1].hash) == []
-    assert run("export", filled, "-").stdout_bytes == result.stdout_bytes
+    assert run("export", filled, "-o", "-").stdout_bytes == result.stdout_bytes
     assert result.stderr == ""
 
 
 def test_export_to_a_file(filled: Path, tmp_path: Path) -> None:
     target = tmp_path / "export.jsonl"
-    assert "30 entries" in run("export", filled, target).stdout
+    assert "30 entries" in run("export", filled, "-o", target).stdout
     assert target.read_bytes() == run("export", filled).stdout_bytes
-    assert "export.jsonl" in error_of("export", filled, target)
+    assert "export.jsonl" in error_of("export", filled, "-o", target)
     target.unlink()
-    assert run_json("export", filled, target) == {"entries": 30}
+    assert run_json("export", filled, "--output", target) == {"entries": 30}
 
 
 def test_export_into_a_missing_directory(filled: Path, tmp_path: Path) -> None:
-    assert "missing" in error_of("export", filled, tmp_path / "missing" / "export.jsonl")
+    assert "missing" in error_of("export", filled, "-o", tmp_path / "missing" / "export.jsonl")
 
 
 def test_tampered_ledger_is_not_exported(filled: Path, tmp_path: Path) -> None:
     filled.write_bytes(filled.read_bytes().replace(b"number 17", b"number 71"))
     target = tmp_path / "export.jsonl"
-    error_of("export", filled, target)
+    error_of("export", filled, "-o", target)
     assert not target.exists()
-    error_of("export", filled, target, "--no-verify")
+    error_of("export", filled, "-o", target, "--no-verify")
     assert not target.exists()
 
 
@@ -63,7 +63,7 @@ def test_round_trip(path: Path, tmp_path: Path, by: str) -> None:
     with open_file(path) as ledger:
         ledger.redact(entries_of(path)[5].hash, "reason", ALICE)
     source, copy = tmp_path / "export.jsonl", tmp_path / "copy.db"
-    run("export", path, source)
+    run("export", path, "-o", source)
     if by == "file":
         answer = run_json("import", source, copy)
     else:

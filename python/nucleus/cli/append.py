@@ -21,7 +21,6 @@ from nucleus.errors import InvalidRecordError, NucleusError
 from nucleus.json_lines import NumberedLine, batches, max_line_bytes, numbered_lines
 from nucleus.ledger import Ledger
 
-_MOST_LINES_SHOWN = 20
 _LONGEST_LINE_BYTES = max_line_bytes(16_777_216)
 
 Batch = tuple[list[NumberedLine], list[Record]]
@@ -68,7 +67,7 @@ def append(
     is kept; batches before it are in the ledger.
     """
     if ledger_id is None and not os.path.lexists(path):
-        raise click.UsageError(f"{path} does not exist; give the new ledger an id with --id to create it")
+        raise click.UsageError(f"{printable(path)} does not exist; give the new ledger an id with --id to create it")
     appended = 0
     try:
         with _open_input(file) as lines:
@@ -128,15 +127,12 @@ def _in_line(error: InvalidRecordError, batch: list[NumberedLine]) -> Exception:
 
 
 def _bad_lines(error: _BadLinesError, appended: int) -> Failure:
-    shown = [f"line {number}: {reason}" for number, reason in error.bad[:_MOST_LINES_SHOWN]]
-    if len(error.bad) > _MOST_LINES_SHOWN:
-        shown.append(f"and {len(error.bad) - _MOST_LINES_SHOWN:,} more")
     return Failure(
         f"{len(error.bad):,} of the lines {error.first} to {error.last} cannot be appended, so none of these was; "
         f"records appended before: {appended:,}",
         kind="InvalidRecordError",
         details={"appended": appended, "lines": [{"line": number, "message": reason} for number, reason in error.bad]},
-        lines=tuple(shown),
+        lines=tuple(f"line {number}: {reason}" for number, reason in error.bad),
     )
 
 

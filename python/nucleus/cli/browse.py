@@ -14,6 +14,7 @@ from nucleus.auth.context import RequestContext
 from nucleus.cli.failures import Command, Failure
 from nucleus.cli.opening import open_for_reading
 from nucleus.cli.options import (
+    check_hash,
     json_option,
     limit_option,
     path_argument,
@@ -44,23 +45,28 @@ def _milliseconds(ctx: click.Context, parameter: click.Parameter, value: str | N
     try:
         moment = datetime.fromisoformat(value)
     except ValueError as error:
-        raise click.BadParameter(f"{value} is neither milliseconds nor a time such as 2026-11-20T08:30:00Z") from error
+        raise click.BadParameter(
+            f"{printable(value)} is neither milliseconds nor a time such as 2026-11-20T08:30:00Z"
+        ) from error
     moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)
 
 
 def _members(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any] | None:
-    """Read members of the payload, each ``NAME=VALUE`` with a value in JSON or, where it is none, as text."""
+    """Read members of the payload, each ``NAME=JSON``."""
     members: dict[str, Any] = {}
     for member in values:
         name, separator, text = member.partition("=")
         if not separator:
-            raise click.BadParameter(f"{member} is not of the form NAME=VALUE")
+            raise click.BadParameter(f"{printable(member)} is not of the form NAME=JSON")
+        if name in members:
+            raise click.BadParameter(f"{printable(name)} is given twice, and a member has one value")
         try:
             # Stricter than json.loads alone, which takes NaN for JSON.
             members[name] = json.loads(canonicalize_json(text))
-        except InvalidRecordError:
-            members[name] = text
+        except InvalidRecordError as error:
+            hint = printable(f"{name}={json.dumps(text)}")
+            raise click.BadParameter(f"{printable(text)} is not JSON; text is in quotes: {hint}") from error
     return members or None
 
 
@@ -68,7 +74,7 @@ def _members(ctx: click.Context, parameter: click.Parameter, values: tuple[str, 
 @path_argument
 @limit_option
 @click.option("--stream", help="Only entries of this stream.")
-@click.option("--oldest-first", is_flag=True, help="Begin at the beginning of the chain.")
+@click.option("--reverse", is_flag=True, help="Begin at the beginning of the chain.")
 @verify_option
 @rollback_option
 @requester_option
@@ -78,14 +84,14 @@ def log(
     path: str,
     limit: int,
     stream: str | None,
-    oldest_first: bool,
+    reverse: bool,
     verify_first: bool,
     accept_rollback: bool,
     context: RequestContext,
     as_json: bool,
 ) -> None:
     """Print the newest entries of the ledger PATH, newest first."""
-    filters = QueryFilters(stream=stream, limit=limit, order="asc" if oldest_first else "desc")
+    filters = QueryFilters(stream=stream, limit=limit, order="asc" if reverse else "desc")
     with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
         _echo_page(ledger.query(filters, context), as_json)
 
@@ -102,11 +108,12 @@ def log(
 )
 @click.option("--until", callback=_milliseconds, metavar="TIME", help="Timestamp below this.")
 @click.option(
-    "--where",
+    "--field",
+    "fields",
     callback=_members,
     multiple=True,
-    metavar="NAME=VALUE",
-    help="A top-level member of the payload has this value: JSON, or text where it is not JSON. Several must all hold.",
+    metavar="NAME=JSON",
+    help="""A top-level member of the payload has this value, e.g. n=7 or 'state="paid"'. Several must all hold.""",
 )
 @limit_option
 @click.option("--offset", type=click.IntRange(0), default=0, help="Matching entries to pass over first.")
@@ -124,7 +131,7 @@ def query(
     record_id: str | None,
     since: int | None,
     until: int | None,
-    where: dict[str, Any] | None,
+    fields: dict[str, Any] | None,
     limit: int,
     offset: int,
     cursor: str | None,
@@ -141,7 +148,7 @@ def query(
         id=record_id,
         since=since,
         until=until,
-        payload=where,
+        payload=fields,
         limit=limit,
         offset=offset,
         cursor=cursor,
@@ -154,9 +161,10 @@ def query(
 
 @click.command(cls=Command)
 @path_argument
-@click.argument("what", metavar="[HASH|ID]", required=False)
+@click.argument("hash", required=False, callback=check_hash)
+@click.option("--id", "record_id", help="The newest entry of this record id.")
 @click.option("--seq", type=click.IntRange(0), help="The entry at this place in the chain.")
-@click.option("--history", is_flag=True, help="All versions of the record id, oldest first.")
+@click.option("--history", is_flag=True, help="With --id: all its entries, oldest first.")
 @verify_option
 @rollback_option
 @requester_option
@@ -164,7 +172,8 @@ def query(
 def show(
     *,
     path: str,
-    what: str | None,
+    hash: str | None,
+    record_id: str | None,
     seq: int | None,
     history: bool,
     verify_first: bool,
@@ -172,14 +181,17 @@ def show(
     context: RequestContext,
     as_json: bool,
 ) -> None:
-    """Print one entry of the ledger PATH in full: the one with a hash, or the newest with a record id."""
+    """Print one entry of the ledger PATH in full: by its HASH, with --id or with --seq."""
     find: Callable[[Ledger, RequestContext], list[ChainEntry]]
-    if what is not None and seq is None:
-        find, named = partial(_named, what, history), f"with the hash or record id {what}"
-    elif seq is not None and what is None and not history:
-        find, named = partial(_at, seq), f"at seq {seq}"
-    else:
-        raise click.UsageError("name an entry by its HASH, by its record ID, or with --seq; --history needs an ID")
+    match (hash, record_id, seq):
+        case (str(), None, None) if not history:
+            find, named = partial(_with_hash, hash), f"with the hash {hash}"
+        case (None, str(), None):
+            find, named = partial(_with_id, record_id, history), f"with the record id {record_id}"
+        case (None, None, int()) if not history:
+            find, named = partial(_at, seq), f"at seq {seq}"
+        case _:
+            raise click.UsageError("name the entry by its HASH, with --id or with --seq; --history goes with --id")
     with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
         found = find(ledger, context)
     if not found:
@@ -194,11 +206,15 @@ def show(
         _echo_entry(entry)
 
 
-def _named(what: str, history: bool, ledger: Ledger, context: RequestContext) -> list[ChainEntry]:
+def _with_hash(hash: str, ledger: Ledger, context: RequestContext) -> list[ChainEntry]:
+    entry = ledger.get(hash, context)
+    return [] if entry is None else [entry]
+
+
+def _with_id(record_id: str, history: bool, ledger: Ledger, context: RequestContext) -> list[ChainEntry]:
     if history:
-        return ledger.history(what, context)
-    by_hash = ledger.get(what, context) if re.fullmatch("[0-9a-f]{64}", what) else None
-    entry = by_hash or ledger.get_by_id(what, context)
+        return ledger.history(record_id, context)
+    entry = ledger.get_by_id(record_id, context)
     return [] if entry is None else [entry]
 
 

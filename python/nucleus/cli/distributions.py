@@ -11,7 +11,10 @@ from typing import Any
 
 from nucleus._core import Record
 
-STREAM = "installed-files"
+STREAM = "files"
+
+_LEAST_FILES = 1_000
+_LONGEST_ID_BYTES = 1_024
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Inventory:
 def take_inventory() -> Inventory:
     """Return a record for every file that an installed distribution declares.
 
-    Where none declares any, the files of Python's standard library take their place.
+    Where they declare few, the files of Python's standard library come with them.
     """
     records: list[Record] = []
     sources = unreadable = 0
@@ -44,8 +47,9 @@ def take_inventory() -> Inventory:
             continue
         records += declared
         sources += bool(declared)
-    if not records:
-        records, sources = list(_standard_library()), 1
+    if len(records) < _LEAST_FILES:
+        records += _standard_library()
+        sources += 1
     return Inventory(records, sources, unreadable)
 
 
@@ -71,4 +75,6 @@ def _record(distribution: str, version: str, path: str, size_bytes: int | None, 
         "size": size_bytes,
         "digest": digest,
     }
-    return Record(f"{distribution}/{version}/{path}", STREAM, payload)
+    # The payload has the whole path, should an id be too short for it.
+    name = f"{distribution}=={version}/{path}".encode()[:_LONGEST_ID_BYTES].decode(errors="ignore")
+    return Record(name, STREAM, payload)

@@ -1,13 +1,12 @@
-"""How a command fails: one readable line on standard error, or one JSON object, and exit code 1."""
+"""How a command fails: a readable line on standard error, exit code 1; with ``--json`` an object on standard output."""
 
 import errno
-import json
 from typing import IO, Any, Self
 
 import click
 
 from nucleus._core import VerificationReport
-from nucleus.cli.output import printable
+from nucleus.cli.output import echo_json, printable
 from nucleus.errors import NucleusError
 
 
@@ -19,7 +18,7 @@ class Failure(click.ClickException):
         kind: name of the exception class, for programs.
         details: what else programs should know, as JSON.
         lines: more lines for people.
-        as_json: for whom the failure is shown.
+        as_json: whether programs are told as well.
     """
 
     exit_code = 1
@@ -46,11 +45,9 @@ class Failure(click.ClickException):
         return cls(f"{error}{suffix}", kind=type(error).__name__, details=attributes | details)
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Write the failure to standard error."""
+        """Write the failure to standard error, and for programs to standard output."""
         if self.as_json:
-            error = {"type": self.kind, "message": self.message} | self.details
-            click.echo(json.dumps({"error": error}), err=True)
-            return
+            echo_json({"error": {"type": self.kind, "message": self.message} | self.details})
         click.echo(f"error: {printable(self.message)}", err=True)
         for line in self.lines:
             click.echo(f"  {printable(line)}", err=True)

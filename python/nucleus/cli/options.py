@@ -7,6 +7,7 @@ import re
 import click
 
 from nucleus.auth.context import RequestContext
+from nucleus.cli.output import printable
 from nucleus.errors import NucleusError
 
 REQUESTER_VARIABLE = "NUCLEUS_OID"
@@ -31,7 +32,7 @@ def _context(ctx: click.Context, parameter: click.Parameter, oid: str) -> Reques
     try:
         return RequestContext.local(oid)
     except NucleusError as error:
-        raise click.BadParameter(str(error)) from error
+        raise click.BadParameter(printable(str(error))) from error
 
 
 def check_hash(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

@@ -27,7 +27,9 @@ class _Terminal:
 
 @click.command("export", cls=Command)
 @path_argument
-@click.argument("target", type=click.Path(allow_dash=True), default="-")
+@click.option(
+    "-o", "--output", "target", type=click.Path(allow_dash=True), default="-", help="A new file, not standard output."
+)
 @verify_option
 @rollback_option
 @requester_option
@@ -35,7 +37,7 @@ class _Terminal:
 def export_command(
     *, path: str, target: str, verify_first: bool, accept_rollback: bool, context: RequestContext, as_json: bool
 ) -> None:
-    """Write the ledger PATH as JSON Lines to the new file TARGET, or to standard output.
+    """Write the ledger PATH as JSON Lines to standard output, or to a new file.
 
     The first line is a header, every other line an entry with its hashes and salt, all canonical JSON.
     """

@@ -7,8 +7,7 @@ from nucleus.cli.failures import Command
 from nucleus.cli.opening import open_for_reading
 from nucleus.cli.options import check_hash, json_option, path_argument
 from nucleus.cli.output import echo_json, entries_counted, printable, progress_bar
-
-_MOST_FAULTS_SHOWN = 50
+from nucleus.errors import IntegrityError
 
 
 @click.command(cls=Command)
@@ -22,12 +21,17 @@ def verify(path: str, expected_head: str | None, expected_length: int | None, de
 
     Says what is wrong and where, and ends with exit code 1 when anything is.
     """
-    # Where the chain disagrees with its anchor, the report says so, among what else is wrong.
-    ledger = open_for_reading(path, verify_first=False, accept_rollback=True)
-    with ledger, progress_bar("verifying") as progress:
-        report = ledger.verify(
-            deep=deep, expected_head=expected_head, expected_length=expected_length, progress=progress
-        )
+    try:
+        # Where the chain disagrees with its anchor, the report says so, among what else is wrong.
+        ledger = open_for_reading(path, verify_first=False, accept_rollback=True)
+        with ledger, progress_bar("verifying") as progress:
+            report = ledger.verify(
+                deep=deep, expected_head=expected_head, expected_length=expected_length, progress=progress
+            )
+    except IntegrityError as error:
+        if error.report is None:
+            raise
+        report = error.report
     if as_json:
         echo_json(report.to_dict())
     else:
@@ -43,9 +47,9 @@ def echo_report(report: VerificationReport) -> None:
     else:
         faults = ", ".join(f"{count:,} {kind}" for kind, count in report.counts.items())
         click.echo(f"NOT VALID: {faults}, in {checked}")
-        for error in report.errors[:_MOST_FAULTS_SHOWN]:
+        for error in report.errors:
             echo_fault(error)
-        more = sum(report.counts.values()) - len(report.errors[:_MOST_FAULTS_SHOWN])
+        more = sum(report.counts.values()) - len(report.errors)
         if more:
             click.echo(f"and {more:,} more")
     if report.timestamp_regressions:

@@ -64,7 +64,7 @@ pub(crate) struct CommitQueue {
     state: Mutex<State>,
     /// Signalled when a leader steps down.
     stepped_down: Condvar,
-    /// Signalled when an append joins the queue while a leader gathers its group.
+    /// Signalled when as many appends wait as the last group had: a leader may be gathering.
     joined: Condvar,
 }
 
@@ -74,7 +74,9 @@ impl CommitQueue {
         let ticket = Arc::new(Ticket { work: Mutex::new(Some(append)), outcome: Mutex::new(None) });
         let mut state = self.state();
         state.waiting.push_back(Arc::clone(&ticket));
-        self.joined.notify_one();
+        if state.waiting.len() == state.last_group {
+            self.joined.notify_one();
+        }
         loop {
             if let Some(outcome) = lock(&ticket.outcome).take() {
                 return outcome;

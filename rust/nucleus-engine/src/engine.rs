@@ -33,6 +33,8 @@ pub struct AppendOptions {
     pub unique: bool,
     /// Refuse unless the chain ends here.
     pub expected_head: Option<Hash>,
+    /// Name the position of a refused record, as callers of a batch expect, even of a batch of one.
+    pub batch: bool,
 }
 
 /// A record with what the caller said explicitly.
@@ -124,12 +126,11 @@ impl LedgerEngine {
             return Ok(Vec::new());
         }
         check_oid(requester_oid)?;
-        let several = records.len() > 1;
         let salts = random_salts(records.len())?;
         let mut prepared = Vec::with_capacity(records.len());
         for (position, (new, salt)) in records.into_iter().zip(salts).enumerate() {
             let record = self.prepare(new, salt, requester_oid);
-            prepared.push(record.map_err(|error| if several { error.within_index(position) } else { error })?);
+            prepared.push(record.map_err(|error| if options.batch { error.within_index(position) } else { error })?);
         }
         self.queue.submit(self.storage.as_ref(), Append { records: prepared, options })
     }

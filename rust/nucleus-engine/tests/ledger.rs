@@ -70,7 +70,8 @@ fn a_refused_record_refuses_its_batch_and_nothing_else() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(&directory.path().join("ledger.db")).unwrap();
     let bad = vec![record("good", "{}"), record("", "{}")];
-    let refused = ledger.append(bad, ALICE, AppendOptions::default()).unwrap_err();
+    let options = AppendOptions { batch: true, ..AppendOptions::default() };
+    let refused = ledger.append(bad, ALICE, options).unwrap_err();
     assert!(refused.to_string().starts_with("$[1].id: "), "{refused}");
     assert_eq!(ledger.length().unwrap(), 0);
 }

@@ -9,6 +9,7 @@ use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use crate::errors::{detached, to_python};
 use crate::json;
+use crate::numbers::Count;
 use crate::records::Record;
 use crate::report::VerificationReport;
 
@@ -115,13 +116,13 @@ pub(crate) fn verify_chain(
     entries: &Bound<'_, PyAny>,
     ledger_id: &str,
     expected_head: Option<&str>,
-    expected_length: Option<u64>,
+    expected_length: Option<Count>,
 ) -> PyResult<VerificationReport> {
     let entries = entries_argument(entries)?;
     let inner = detached(py, || {
         let expected_head = expected_head.map(|text| hash_argument("expected_head", text)).transpose()?;
         let mut report = nucleus_engine::verify_chain(&entries, ledger_id)?;
-        report.expect_end(expected_head.as_ref(), expected_length);
+        report.expect_end(expected_head.as_ref(), expected_length.map(|count| count.0));
         Ok(report)
     })?;
     Ok(VerificationReport { inner })

@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::chain::{ChainEntry, entries_argument, hash_argument};
 use crate::errors::{Failure, detached, to_python};
 use crate::json;
+use crate::numbers::{Count, Milliseconds};
 use crate::records::Record;
 use crate::report::VerificationReport;
 
@@ -101,7 +102,7 @@ fn wrap_all(py: Python<'_>, entries: Vec<nucleus_core::ChainEntry>) -> PyResult<
 impl Engine {
     #[new]
     #[pyo3(signature = (
-        *, id=None, path=None, read_only=false, durability="full", busy_timeout_ms=30_000, max_record_bytes=16_777_216,
+        *, id=None, path=None, read_only=false, durability="full", busy_timeout_ms=Count(30_000), max_record_bytes=Count(16_777_216),
         verify_on_open=true, accept_rollback=false, expected_head=None, expected_length=None, progress=None
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
@@ -111,12 +112,12 @@ impl Engine {
         path: Option<PathBuf>,
         read_only: bool,
         durability: &str,
-        busy_timeout_ms: u64,
-        max_record_bytes: usize,
+        busy_timeout_ms: Count,
+        max_record_bytes: Count,
         verify_on_open: bool,
         accept_rollback: bool,
         expected_head: Option<&str>,
-        expected_length: Option<u64>,
+        expected_length: Option<Count>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let inner = with_progress(py, progress.as_ref(), |progress| {
@@ -127,17 +128,17 @@ impl Engine {
                     return Err(Error::Config("durability must be \"full\" or \"normal\"".to_owned()));
                 }
             };
-            let busy_timeout = Duration::from_millis(busy_timeout_ms.min(i32::MAX as u64));
+            let busy_timeout = Duration::from_millis(busy_timeout_ms.0.min(i32::MAX as u64));
             let storage = match path {
                 None => StorageConfig::Memory,
                 Some(path) => StorageConfig::Sqlite(SqliteConfig { path, read_only, durability, busy_timeout }),
             };
             let config = LedgerConfig {
-                max_record_bytes,
+                max_record_bytes: max_record_bytes.0 as usize,
                 verify_on_open,
                 accept_rollback,
                 expected_head: expected_head.map(|text| hash_argument("expected_head", text)).transpose()?,
-                expected_length,
+                expected_length: expected_length.map(|count| count.0),
                 ..LedgerConfig::new(id, storage)
             };
             LedgerEngine::open(&config, progress)
@@ -177,7 +178,7 @@ impl Engine {
         let record = Record::argument(record).map_err(|failure| to_python(py, failure))?;
         let entries = detached(py, || {
             let expected_head = expected_head.map(|text| hash_argument("expected_head", text)).transpose()?;
-            self.inner.append(vec![record], requester_oid, AppendOptions { unique, expected_head })
+            self.inner.append(vec![record], requester_oid, AppendOptions { unique, expected_head, batch: false })
         })?;
         match entries.into_iter().next() {
             Some(entry) => wrap(py, entry),
@@ -200,7 +201,7 @@ impl Engine {
         }
         let entries = detached(py, || {
             let expected_head = expected_head.map(|text| hash_argument("expected_head", text)).transpose()?;
-            self.inner.append(owned, requester_oid, AppendOptions { unique: false, expected_head })
+            self.inner.append(owned, requester_oid, AppendOptions { unique: false, expected_head, batch: true })
         })?;
         wrap_all(py, entries)
     }
@@ -220,13 +221,13 @@ impl Engine {
         wrap_all(py, entries)
     }
 
-    fn range(&self, py: Python<'_>, start_seq: u64, limit: usize) -> PyResult<Vec<Py<ChainEntry>>> {
-        let entries = detached(py, || self.inner.range(start_seq, limit))?;
+    fn range(&self, py: Python<'_>, start_seq: Count, limit: Count) -> PyResult<Vec<Py<ChainEntry>>> {
+        let entries = detached(py, || self.inner.range(start_seq.0, limit.0 as usize))?;
         wrap_all(py, entries)
     }
 
     #[pyo3(signature = (
-        *, stream=None, id=None, since=None, until=None, payload=None, limit=100, offset=0, cursor=None, order="asc",
+        *, stream=None, id=None, since=None, until=None, payload=None, limit=Count(100), offset=Count(0), cursor=None, order="asc",
         with_total=false
     ))]
     #[allow(clippy::too_many_arguments)]
@@ -235,11 +236,11 @@ impl Engine {
         py: Python<'_>,
         stream: Option<String>,
         id: Option<String>,
-        since: Option<i64>,
-        until: Option<i64>,
+        since: Option<Milliseconds>,
+        until: Option<Milliseconds>,
         payload: Option<&Bound<'_, PyDict>>,
-        limit: usize,
-        offset: u64,
+        limit: Count,
+        offset: Count,
         cursor: Option<&str>,
         order: &str,
         with_total: bool,
@@ -249,11 +250,11 @@ impl Engine {
             let filters = QueryFilters {
                 stream,
                 id,
-                since,
-                until,
+                since: since.map(|time| time.0),
+                until: until.map(|time| time.0),
                 payload,
-                limit,
-                offset,
+                limit: limit.0 as usize,
+                offset: offset.0,
                 cursor: cursor.map(str::parse).transpose()?,
                 order: order.parse()?,
                 with_total,
@@ -282,12 +283,12 @@ impl Engine {
         py: Python<'_>,
         deep: bool,
         expected_head: Option<&str>,
-        expected_length: Option<u64>,
+        expected_length: Option<Count>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<VerificationReport> {
         let inner = with_progress(py, progress.as_ref(), |progress| {
             let expected_head = expected_head.map(|text| hash_argument("expected_head", text)).transpose()?;
-            self.inner.verify(deep, expected_head.as_ref(), expected_length, progress)
+            self.inner.verify(deep, expected_head.as_ref(), expected_length.map(|count| count.0), progress)
         })?;
         Ok(VerificationReport { inner })
     }

@@ -10,6 +10,7 @@ mod chain;
 mod engine;
 mod errors;
 mod json;
+mod numbers;
 mod records;
 mod report;
 

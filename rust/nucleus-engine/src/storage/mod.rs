@@ -58,7 +58,8 @@ pub trait StorageBackend: Send + Sync {
     /// The newest entry with this record id.
     fn latest_by_id(&self, id: &str) -> Result<Option<ChainEntry>>;
 
-    /// At most `limit` entries from `first_seq` on, in chain order.
+    /// At most `limit` entries from `first_seq` on, in chain order; fewer where they are large, at least one while there
+    /// are any.
     fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>>;
 
     /// One page of matching entries.

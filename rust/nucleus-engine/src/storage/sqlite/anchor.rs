@@ -7,6 +7,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nucleus_core::canonical::{members, write_string};
 use nucleus_core::entry::Head;
@@ -48,8 +49,8 @@ pub(super) fn anchor_path(database: &Path) -> PathBuf {
 /// Compares the chain with its anchor; None where they agree, or where there is no anchor.
 pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo) -> Result<Option<VerificationError>> {
     let path = anchor_path(database);
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
+    let anchored = match read(&path) {
+        Ok(anchored) => anchored,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(io_error("reading", &path, &error)),
     };
@@ -62,7 +63,7 @@ pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo)
             actual: Some(actual),
         })
     };
-    let Some(anchored) = parse(&bytes) else {
+    let Some(anchored) = anchored else {
         return Ok(mismatch(None, "an anchor with a valid checksum".to_owned(), "a damaged anchor".to_owned()));
     };
     if anchored.ledger_id != info.id || anchored.created_at != info.created_at {
@@ -90,26 +91,34 @@ pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo)
     })
 }
 
+/// What the file says; None where it is damaged. Another process may be rewriting it at this moment, so what looks
+/// damaged is looked at again.
+fn read(path: &Path) -> io::Result<Option<Anchored>> {
+    const TRIES: u32 = 5;
+    for attempt in 0..TRIES {
+        if let Some(anchored) = parse(&std::fs::read(path)?) {
+            return Ok(Some(anchored));
+        }
+        std::thread::sleep(Duration::from_millis(u64::from(attempt)));
+    }
+    Ok(None)
+}
+
 impl Anchor {
     /// Opens or creates the anchor of a database, with the permissions of the database.
     pub(super) fn open(database: &Path, info: LedgerInfo) -> Result<Self> {
         let path = anchor_path(database);
         let metadata = std::fs::metadata(database).map_err(|error| io_error("reading", database, &error))?;
         let mode = metadata.mode() & 0o666;
-        let open = || -> io::Result<File> {
-            let mut options = OpenOptions::new();
-            options.read(true).write(true);
-            match options.clone().create_new(true).mode(mode).open(&path) {
-                Ok(file) => {
-                    // The creation mode is cut by the umask; the database's own mode decides.
-                    file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-                    Ok(file)
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => options.open(&path),
-                Err(error) => Err(error),
+        let info_for_new = info.clone();
+        let file = OpenOptions::new().read(true).write(true).open(&path).or_else(|error| {
+            if error.kind() != io::ErrorKind::NotFound {
+                return Err(error);
             }
-        };
-        Ok(Self { file: open().map_err(|error| io_error("opening", &path, &error))?, info })
+            create(&path, mode, &info_for_new)?;
+            OpenOptions::new().read(true).write(true).open(&path)
+        });
+        Ok(Self { file: file.map_err(|error| io_error("opening", &path, &error))?, info })
     }
 
     /// Notes a head that is durable. Another process may have noted a later one: that is kept.
@@ -141,17 +150,46 @@ impl Anchor {
     }
 
     fn content(&self, head: Option<Head>) -> [u8; ANCHOR_BYTES] {
-        let text = render(&Anchored { ledger_id: self.info.id.clone(), created_at: self.info.created_at, head });
-        let mut bytes = [b' '; ANCHOR_BYTES];
-        bytes[..text.len()].copy_from_slice(text.as_bytes());
-        bytes[ANCHOR_BYTES - 1] = b'\n';
-        bytes
+        content(&self.info, head)
     }
 
     /// Makes the anchor durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
+}
+
+/// Makes an anchor without a head, whole from the first moment it bears its name.
+fn create(path: &Path, mode: u32, info: &LedgerInfo) -> io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(format!(".{}", std::process::id()));
+    let unfinished = PathBuf::from(unfinished);
+    let made = (|| {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
+        // The creation mode is cut by the umask; the database's own mode decides.
+        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+        file.write_all_at(&content(info, None), 0)?;
+        match std::fs::hard_link(&unfinished, path) {
+            // Another process was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            // A file system without hard links; a rename may replace what another process just began, likewise empty.
+            Err(_) => std::fs::rename(&unfinished, path),
+            Ok(()) => Ok(()),
+        }
+    })();
+    match std::fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => made.and(Err(error)),
+        _ => made,
+    }
+}
+
+/// The bytes of an anchor.
+fn content(info: &LedgerInfo, head: Option<Head>) -> [u8; ANCHOR_BYTES] {
+    let text = render(&Anchored { ledger_id: info.id.clone(), created_at: info.created_at, head });
+    let mut bytes = [b' '; ANCHOR_BYTES];
+    bytes[..text.len()].copy_from_slice(text.as_bytes());
+    bytes[ANCHOR_BYTES - 1] = b'\n';
+    bytes
 }
 
 fn render(anchored: &Anchored) -> String {

@@ -12,8 +12,9 @@ use super::anchor::{Anchor, anchor_path};
 use super::connect::Doing;
 use super::rows::read_head;
 use super::{SqliteStorage, sync_directory};
+use crate::config::{Durability, SqliteConfig};
 use crate::error::{Error, Result};
-use crate::storage::Progress;
+use crate::storage::{Progress, StorageBackend};
 
 /// Pages copied between two looks at the progress.
 const STEP_PAGES: i32 = 1024;
@@ -62,10 +63,28 @@ impl SqliteStorage {
         copy.close().map_err(|(_, error)| error).doing(doing)?;
         let written = std::fs::File::open(path).and_then(|file| file.sync_all());
         written.map_err(|error| failed(path, &error.to_string()))?;
+        self.verify_copy(path, progress)?;
         let anchor = Anchor::open(path, self.info.clone())?;
         anchor.reset(head).and_then(|()| anchor.sync()).map_err(|error| failed(path, &error.to_string()))?;
         sync_directory(path);
         Ok(head)
+    }
+
+    /// A backup that does not add up would be worse than none.
+    fn verify_copy(&self, path: &Path, progress: Progress<'_>) -> Result<()> {
+        let config = SqliteConfig {
+            path: path.to_owned(),
+            read_only: false,
+            durability: Durability::Full,
+            busy_timeout: self.connector.busy_timeout,
+        };
+        let copy = SqliteStorage::open(&config, Some(&self.info.id), true)?;
+        let report = copy.run_verify(false, progress)?;
+        copy.close()?;
+        if report.valid() {
+            return Ok(());
+        }
+        Err(Error::integrity("the ledger does not add up, so no backup was kept", report))
     }
 }
 

@@ -9,10 +9,13 @@ use rusqlite::{Connection, ToSql, params_from_iter};
 use super::SqliteStorage;
 use super::connect::Doing;
 use super::lookup::Key;
-use super::rows::{COLUMNS, read_entries, read_head};
+use super::rows::{COLUMNS, read_entries, read_entry, read_head};
 use crate::error::Result;
 use crate::query::{Cursor, Order, QueryFilters, QueryPage};
 use crate::storage::Stats;
+
+/// A range ends early where its records would fill the memory.
+const MOST_RANGE_BYTES: usize = 64 * 1024 * 1024;
 
 const ENTRY_BY_HASH: &str = "SELECT seq, format, hash, prev_hash, record_id, stream, timestamp, payload, salt, \
                              payload_hash, meta FROM entries WHERE seq = ?1 AND hash = ?2";
@@ -68,9 +71,19 @@ impl SqliteStorage {
         let Ok(first_seq) = i64::try_from(first_seq) else {
             return Ok(Vec::new());
         };
+        let doing = "reading entries";
         let sql = format!("SELECT {COLUMNS} FROM entries NOT INDEXED WHERE seq >= ?1 ORDER BY seq LIMIT ?2");
-        let mut statement = connection.prepare_cached(&sql).doing("reading entries")?;
-        read_entries(&mut statement, (first_seq, limit as i64), &self.ledger_hash)
+        let mut statement = connection.prepare_cached(&sql).doing(doing)?;
+        let mut rows = statement.query((first_seq, limit as i64)).doing(doing)?;
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        while bytes < MOST_RANGE_BYTES
+            && let Some(row) = rows.next().doing(doing)?
+        {
+            let entry = read_entry(row, &self.ledger_hash)?;
+            bytes += entry.record.content_bytes();
+            entries.push(entry);
+        }
+        Ok(entries)
     }
 
     pub(super) fn read_page(&self, connection: &Connection, filters: &QueryFilters) -> Result<QueryPage> {
