@@ -1,4 +1,4 @@
-//! The golden vectors, written by an independent implementation, read with serde_json's `preserve_order` and
+//! The golden vectors, written by an independent implementation, read with `serde_json`'s `preserve_order` and
 //! `arbitrary_precision` switched on: the canonical form depends on neither.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)] // a failure here is a failed test
 
