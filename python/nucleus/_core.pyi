@@ -264,7 +264,10 @@ class Engine:
     def get_by_id(self, id: str) -> ChainEntry | None: ...
     def history(self, id: str) -> list[ChainEntry]: ...
     def range(self, start_seq: int, limit: int) -> list[ChainEntry]:
-        """At most ``limit`` entries from ``start_seq`` on; fewer where they are large, at least one while there are any."""
+        """At most ``limit`` entries from ``start_seq`` on, in chain order.
+
+        Fewer where they are large, at least one while there are any.
+        """
     def query(
         self,
         *,
