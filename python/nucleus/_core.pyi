@@ -219,8 +219,8 @@ class Engine:
         read_only: open without writing anything; needs an existing file.
         durability: ``"full"`` (an acknowledged append survives a power cut) or ``"normal"`` (it survives a crash
             of the process; a power cut may lose the newest appends).
-        busy_timeout_ms: how long to wait for another process's lock.
-        max_record_bytes: largest record accepted (canonical payload and meta).
+        busy_timeout_ms: how long to wait for another process's lock; 30,000 when absent.
+        max_record_bytes: largest record accepted (canonical payload and meta); 16 MiB when absent.
         verify_on_open: verify the whole chain first.
         accept_rollback: accept a chain that is shorter than its anchor file says, and rewrite the anchor.
         expected_head: the head hash known from elsewhere; the chain must end in it.
@@ -238,8 +238,8 @@ class Engine:
         path: str | None = None,
         read_only: bool = False,
         durability: Literal["full", "normal"] = "full",
-        busy_timeout_ms: int = 30_000,
-        max_record_bytes: int = 16_777_216,
+        busy_timeout_ms: int = ...,
+        max_record_bytes: int = ...,
         verify_on_open: bool = True,
         accept_rollback: bool = False,
         expected_head: str | None = None,
@@ -276,8 +276,8 @@ class Engine:
         since: int | None = None,
         until: int | None = None,
         payload: Mapping[str, Any] | None = None,
-        limit: int = 100,
-        offset: int = 0,
+        limit: int = ...,
+        offset: int = ...,
         cursor: str | None = None,
         order: Literal["asc", "desc"] = "asc",
         with_total: bool = False,
