@@ -208,6 +208,15 @@ pub fn members(text: &str) -> Option<Vec<(String, &str)>> {
     Some(members)
 }
 
+/// The string that a canonical text stands for; None for any other value.
+pub fn string_value(text: &str) -> Option<String> {
+    let mut reader = Reader::new(text, NumberRule::Stored);
+    match reader.token() {
+        Ok(Token::String(value)) => Some(value.into_owned()),
+        _ => None,
+    }
+}
+
 /// Writes an object from members whose values are canonical already; sorts them.
 pub fn write_members(out: &mut String, members: &mut [(String, &str)]) {
     members.sort_by(|(a, _), (b, _)| compare_keys(a, b));

@@ -20,7 +20,8 @@ fn build(path: &std::path::Path) -> LedgerEngine {
         busy_timeout: Duration::from_secs(10),
     });
     let config = LedgerConfig::new(Some("bench".to_owned()), storage);
-    let ledger = LedgerEngine::open(&config, &mut |_, _| Ok(())).expect("a new ledger opens");
+    let ledger = LedgerEngine::open(&config, &nucleus_engine::module::BuiltinModules, &mut |_, _| Ok(()))
+        .expect("a new ledger opens");
     let payload = CanonicalJson::from_text(&format!(r#"{{"text":"{}"}}"#, "x".repeat(190))).expect("valid JSON");
     for batch in 0..ENTRIES / 1000 {
         let records = (0..1000).map(|number| NewRecord {

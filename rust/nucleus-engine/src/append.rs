@@ -9,11 +9,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nucleus_core::entry::Linker;
-use nucleus_core::{CanonicalJson, ChainEntry, Hash, Record, Salt, canonical};
+use nucleus_core::{CanonicalJson, ChainEntry, canonical};
 
 use crate::engine::AppendOptions;
 use crate::error::{Error, Result};
-use crate::storage::{StorageBackend, WriteTransaction};
+use crate::module::{AppendHooks, Hooks, Request, Verdict};
+use crate::prepare::{Prepared, Writer};
+use crate::storage::{OpenTransaction, StorageBackend, WriteTransaction};
 
 /// Most appends in one commit.
 const MAX_GROUP_APPENDS: usize = 512;
@@ -23,29 +25,28 @@ const MAX_GROUP_RECORDS: usize = 8_192;
 /// How long a leader waits for the callers of the last group.
 const LONGEST_GATHERING: Duration = Duration::from_micros(100);
 
-/// A record that needs nothing but its place in the chain.
-#[derive(Debug)]
-pub(crate) struct Prepared {
-    pub(crate) record: Record,
-    pub(crate) salt: Salt,
-    pub(crate) payload_hash: Hash,
-    /// The meta as the caller gave it, for the comparison of a unique append.
-    pub(crate) caller_meta: Option<CanonicalJson>,
-    pub(crate) timestamp_given: bool,
-}
-
 /// One call of append: all its records or none.
 #[derive(Debug)]
 pub(crate) struct Append {
     pub(crate) records: Vec<Prepared>,
     pub(crate) options: AppendOptions,
+    pub(crate) request: Request,
+}
+
+/// What an append came to.
+#[derive(Debug, Default)]
+pub(crate) struct Appended {
+    /// One entry for each record.
+    pub(crate) entries: Vec<ChainEntry>,
+    /// Entries below this seq were there before: they say what the caller said again.
+    pub(crate) first_seq: u64,
 }
 
 /// An append in the queue and, later, its outcome.
 #[derive(Debug)]
 struct Ticket {
     work: Mutex<Option<Append>>,
-    outcome: Mutex<Option<Result<Vec<ChainEntry>>>>,
+    outcome: Mutex<Option<Result<Appended>>>,
 }
 
 #[derive(Debug, Default)]
@@ -70,7 +71,7 @@ pub(crate) struct CommitQueue {
 
 impl CommitQueue {
     /// Queues an append and answers its outcome, leading a commit where nobody else does.
-    pub(crate) fn submit(&self, storage: &dyn StorageBackend, append: Append) -> Result<Vec<ChainEntry>> {
+    pub(crate) fn submit(&self, ledger: Ledger<'_>, append: Append) -> Result<Appended> {
         let ticket = Arc::new(Ticket { work: Mutex::new(Some(append)), outcome: Mutex::new(None) });
         let mut state = self.state();
         state.waiting.push_back(Arc::clone(&ticket));
@@ -91,7 +92,7 @@ impl CommitQueue {
             state.last_group = group.len();
             drop(state);
             let leadership = Leadership { queue: self, group: &group };
-            commit(storage, &group);
+            commit(ledger, &group);
             drop(leadership);
             state = self.state();
         }
@@ -152,27 +153,26 @@ fn take_group(state: &mut State) -> Vec<Arc<Ticket>> {
     group
 }
 
+/// What appends go through.
+#[derive(Clone, Copy)]
+pub(crate) struct Ledger<'a> {
+    pub(crate) storage: &'a Arc<dyn StorageBackend>,
+    pub(crate) hooks: &'a Hooks,
+    pub(crate) max_record_bytes: usize,
+}
+
 /// Commits a group and settles every ticket of it.
-fn commit(storage: &dyn StorageBackend, group: &[Arc<Ticket>]) {
-    let mut outcomes: Vec<Result<Vec<ChainEntry>>> = Vec::with_capacity(group.len());
-    let ledger_id = storage.ledger_id().to_owned();
-    let result = storage.write(&mut |transaction| {
-        for ticket in group {
-            let Some(append) = lock(&ticket.work).take() else {
-                continue;
-            };
-            let staged = stage(transaction, &ledger_id, append);
-            // What the storage reports concerns the whole transaction; anything else, this caller alone.
-            match staged {
-                Err(error @ (Error::Database(_) | Error::StorageReplaced(_))) => return Err(error),
-                outcome => outcomes.push(outcome),
-            }
-        }
-        Ok(())
+fn commit(ledger: Ledger<'_>, group: &[Arc<Ticket>]) {
+    let mut outcomes: Vec<Result<Appended>> = Vec::with_capacity(group.len());
+    let result = ledger.hooks.exclusively(|| {
+        Arc::clone(ledger.storage)
+            .write(&mut |open| ledger.hooks.around(|| stage_group(ledger, open, group, &mut outcomes)))
     });
     for (position, ticket) in group.iter().enumerate() {
         let outcome = match (&result, outcomes.get_mut(position)) {
-            (Ok(()), Some(outcome)) | (Err(_), Some(outcome @ Err(_))) => std::mem::replace(outcome, Ok(Vec::new())),
+            (Ok(()), Some(outcome)) | (Err(_), Some(outcome @ Err(_))) => {
+                std::mem::replace(outcome, Ok(Appended::default()))
+            }
             (Err(error), _) => Err(error.duplicate()),
             (Ok(()), None) => Err(Error::Closed),
         };
@@ -180,9 +180,28 @@ fn commit(storage: &dyn StorageBackend, group: &[Arc<Ticket>]) {
     }
 }
 
+fn stage_group(
+    ledger: Ledger<'_>,
+    open: &OpenTransaction,
+    group: &[Arc<Ticket>],
+    outcomes: &mut Vec<Result<Appended>>,
+) -> Result<()> {
+    for ticket in group {
+        let Some(append) = lock(&ticket.work).take() else {
+            continue;
+        };
+        // What the storage reports concerns the whole transaction; anything else, this caller alone.
+        match stage(ledger, open, append) {
+            Err(error @ (Error::Database(_) | Error::StorageReplaced(_))) => return Err(error),
+            outcome => outcomes.push(outcome),
+        }
+    }
+    Ok(())
+}
+
 /// Links the records of one append and writes them into the open transaction; a refusal writes nothing.
-fn stage(transaction: &mut dyn WriteTransaction, ledger_id: &str, append: Append) -> Result<Vec<ChainEntry>> {
-    let head = transaction.head()?;
+fn stage(ledger: Ledger<'_>, open: &OpenTransaction, append: Append) -> Result<Appended> {
+    let head = open.with(|transaction| transaction.head())?;
     if let Some(expected) = append.options.expected_head
         && head.map(|head| head.hash) != Some(expected)
     {
@@ -192,19 +211,75 @@ fn stage(transaction: &mut dyn WriteTransaction, ledger_id: &str, append: Append
             existing_hash: head.map(|head| head.hash),
         });
     }
+    let first_seq = head.map_or(0, |head| head.seq + 1);
     if append.options.unique
-        && let Some(existing) = existing(transaction, &append)?
+        && let Some(existing) = open.with(|transaction| existing(transaction, &append))?
     {
-        return Ok(vec![existing]);
+        return Ok(Appended { entries: vec![existing], first_seq });
     }
-    let mut linker = Linker::new(ledger_id, head);
-    let entries: Vec<ChainEntry> = append
-        .records
+    let linker = Linker::new(ledger.storage.ledger_id(), head);
+    let entries = if ledger.hooks.none() {
+        insert_all(open, linker, append.records)?
+    } else if append.records.len() == 1 {
+        insert_each(ledger, open, linker, append)?
+    } else {
+        // A refusal in the middle takes back what came before it.
+        open.with(|transaction| transaction.begin_part())?;
+        let inserted = insert_each(ledger, open, linker, append);
+        open.with(|transaction| transaction.end_part(inserted.is_ok()))?;
+        inserted?
+    };
+    Ok(Appended { entries, first_seq })
+}
+
+fn insert_all(open: &OpenTransaction, mut linker: Linker, records: Vec<Prepared>) -> Result<Vec<ChainEntry>> {
+    let entries: Vec<ChainEntry> = records
         .into_iter()
         .map(|prepared| linker.link(prepared.record, prepared.salt, prepared.payload_hash))
         .collect();
-    transaction.insert(&entries)?;
+    open.with(|transaction| transaction.insert(&entries))?;
     Ok(entries)
+}
+
+/// Inserts the records one by one, each seen by the hooks after the ones before it are written.
+fn insert_each(
+    ledger: Ledger<'_>,
+    open: &OpenTransaction,
+    mut linker: Linker,
+    append: Append,
+) -> Result<Vec<ChainEntry>> {
+    let hooks = ledger.hooks.for_append(open, &append.request);
+    let writer = Writer {
+        requester_oid: &append.request.requester_oid,
+        recorded_at: append.request.recorded_at,
+        max_record_bytes: ledger.max_record_bytes,
+    };
+    let mut entries = Vec::with_capacity(append.records.len());
+    for (position, mut prepared) in append.records.into_iter().enumerate() {
+        let verdict = decide(&hooks, &mut prepared, writer);
+        match verdict.map_err(|error| if append.options.batch { error.of_record(position) } else { error })? {
+            Verdict::Existing(entry) => entries.push(*entry),
+            Verdict::Append { .. } => {
+                let entry = linker.link(prepared.record, prepared.salt, prepared.payload_hash);
+                open.with(|transaction| transaction.insert(std::slice::from_ref(&entry)))?;
+                entries.push(entry);
+            }
+        }
+    }
+    Ok(entries)
+}
+
+/// Lets the hooks see a record as its caller gave it, and completes anew what they changed.
+fn decide(hooks: &AppendHooks<'_>, prepared: &mut Prepared, writer: Writer<'_>) -> Result<Verdict> {
+    let engine_meta = std::mem::replace(&mut prepared.record.meta, prepared.caller_meta.clone());
+    let verdict = hooks.before_append(&mut prepared.record)?;
+    if let Verdict::Append { changed: true } = verdict {
+        prepared.caller_meta = prepared.record.meta.take();
+        prepared.complete(writer)?;
+    } else {
+        prepared.record.meta = engine_meta;
+    }
+    Ok(verdict)
 }
 
 /// For a unique append: the entry that already says the same, or a conflict with one that says something else.
@@ -212,7 +287,7 @@ fn existing(transaction: &mut dyn WriteTransaction, append: &Append) -> Result<O
     let Some(prepared) = append.records.first() else {
         return Ok(None);
     };
-    let Some(entry) = transaction.latest_by_id(&prepared.record.id)? else {
+    let Some(entry) = transaction.latest_by_id(&prepared.record.id, None)? else {
         return Ok(None);
     };
     let (old, new) = (&entry.record, &prepared.record);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nucleus_core::Hash;
 
 use crate::error::{Error, Result};
+use crate::module::ModuleConfig;
 
 /// Longest ledger id, in bytes of UTF-8.
 const MAX_LEDGER_ID_BYTES: usize = 255;
@@ -60,6 +61,8 @@ pub struct LedgerConfig {
     pub expected_head: Option<Hash>,
     /// The number of entries the chain must have.
     pub expected_length: Option<u64>,
+    /// The modules it runs, in the order of their hooks.
+    pub modules: Vec<ModuleConfig>,
 }
 
 impl LedgerConfig {
@@ -73,6 +76,7 @@ impl LedgerConfig {
             accept_rollback: false,
             expected_head: None,
             expected_length: None,
+            modules: Vec::new(),
         }
     }
 

@@ -1,8 +1,9 @@
 //! The ledger: what its users call, over a storage.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use nucleus_core::entry::{Head, commit_payload};
+use nucleus_core::entry::{Head, Salt, commit_payload};
 use nucleus_core::hash::ledger_hash;
 use nucleus_core::oid::check_oid;
 use nucleus_core::{
@@ -10,20 +11,24 @@ use nucleus_core::{
     REDACTIONS_STREAM, Record, VerificationError, VerificationReport, canonical,
 };
 
-use crate::append::{Append, CommitQueue, Prepared};
+use crate::append::{Append, Appended, CommitQueue, Ledger};
 use crate::clock::now_ms;
 use crate::config::{LedgerConfig, StorageConfig};
 use crate::error::{Error, Result};
-use crate::query::{MAX_PAGE_ENTRIES, QueryFilters, QueryPage};
-use crate::storage::{Progress, SqliteStorage, Stats, StorageBackend, WriteTransaction};
+use crate::module::{Hooks, ModuleFactory, ModuleRegistry, Request};
+use crate::prepare::{NewRecord, Prepared, Writer, random_salts, with_engine_meta};
+use crate::query::{MAX_PAGE_ENTRIES, QueryFilters, QueryPage, collect_history};
+use crate::storage::{FieldValues, Progress, SqliteStorage, Stats, StorageBackend, WriteTransaction};
 
 /// One open ledger.
 pub struct LedgerEngine {
-    storage: Box<dyn StorageBackend>,
+    storage: Arc<dyn StorageBackend>,
+    hooks: Hooks,
     queue: CommitQueue,
     max_record_bytes: usize,
     path: Option<std::path::PathBuf>,
     read_only: bool,
+    opened_in: u32,
 }
 
 /// What the caller asks of an append besides the records.
@@ -37,65 +42,42 @@ pub struct AppendOptions {
     pub batch: bool,
 }
 
-/// A record with what the caller said explicitly.
-#[derive(Debug, Clone)]
-pub struct NewRecord {
-    /// The record.
-    pub record: Record,
-    /// Whether its timestamp is the caller's, not the default.
-    pub timestamp_given: bool,
-}
-
 impl LedgerEngine {
-    /// Opens a ledger: storage, anchor, then, unless told otherwise, the verification of everything.
-    pub fn open(config: &LedgerConfig, progress: Progress<'_>) -> Result<Self> {
+    /// Opens a ledger: storage, anchor, then, unless told otherwise, the verification of everything; then its modules
+    /// are made by `factory`, initialised and started.
+    pub fn open(config: &LedgerConfig, factory: &dyn ModuleFactory, progress: Progress<'_>) -> Result<Self> {
         config.validate()?;
-        let storage: Box<dyn StorageBackend> = match (&config.storage, &config.id) {
-            (StorageConfig::Memory, id) => Box::new(SqliteStorage::in_memory(id.as_deref().unwrap_or_default())?),
+        let storage: Arc<dyn StorageBackend> = match (&config.storage, &config.id) {
+            (StorageConfig::Memory, id) => Arc::new(SqliteStorage::in_memory(id.as_deref().unwrap_or_default())?),
             (StorageConfig::Sqlite(file), id) => {
-                Box::new(SqliteStorage::open(file, id.as_deref(), config.accept_rollback)?)
+                Arc::new(SqliteStorage::open(file, id.as_deref(), config.accept_rollback)?)
             }
         };
         let (path, read_only) = match &config.storage {
             StorageConfig::Memory => (None, false),
             StorageConfig::Sqlite(file) => (Some(file.path.clone()), file.read_only),
         };
-        let engine =
-            Self { storage, queue: CommitQueue::default(), max_record_bytes: config.max_record_bytes, path, read_only };
-        engine.verify_opened(config, progress)?;
+        verify_opened(storage.as_ref(), config, progress)?;
+        let mut registry = ModuleRegistry::new(storage.ledger_id());
+        for module in &config.modules {
+            registry.register(factory.build(module)?, module.config.clone())?;
+        }
+        let engine = Self {
+            storage,
+            hooks: Hooks::new(registry),
+            queue: CommitQueue::default(),
+            max_record_bytes: config.max_record_bytes,
+            path,
+            read_only,
+            opened_in: std::process::id(),
+        };
+        engine.hooks.start(&engine.storage)?;
         Ok(engine)
     }
 
-    fn verify_opened(&self, config: &LedgerConfig, progress: Progress<'_>) -> Result<()> {
-        let mut report =
-            if config.verify_on_open { self.storage.verify(false, progress)? } else { self.report_unverified(config)? };
-        if config.accept_rollback {
-            report.forgive_anchor();
-        }
-        report.expect_end(config.expected_head.as_ref(), config.expected_length);
-        if report.valid() {
-            return self.storage.accept();
-        }
-        let hint = match report.counts.keys().collect::<Vec<_>>()[..] {
-            [ErrorKind::HeadMismatch] => {
-                " (it was cut, rolled back or damaged; accept_rollback=True opens it as it is)"
-            }
-            _ => "",
-        };
-        Err(Error::integrity(&format!("ledger `{}` does not add up and was not opened{hint}", self.id()), report))
-    }
-
-    /// What can be said about the end of the chain without verifying it.
-    fn report_unverified(&self, config: &LedgerConfig) -> Result<VerificationReport> {
-        let mut report = VerificationReport::default();
-        if config.expected_head.is_some() || config.expected_length.is_some() {
-            report.head = self.storage.head()?;
-            report.entries_checked = report.head.map_or(0, |head| head.seq + 1);
-        }
-        if let Some(fault) = self.storage.anchor_fault()? {
-            report.add(fault);
-        }
-        Ok(report)
+    /// The modules.
+    pub fn modules(&self) -> &ModuleRegistry {
+        self.hooks.registry()
     }
 
     /// The ledger's id.
@@ -126,39 +108,24 @@ impl LedgerEngine {
             return Ok(Vec::new());
         }
         check_oid(requester_oid)?;
+        self.hooks.refuse_writing("append")?;
+        let recorded_at = now_ms();
+        let writer = Writer { requester_oid, recorded_at, max_record_bytes: self.max_record_bytes };
         let salts = random_salts(records.len())?;
         let mut prepared = Vec::with_capacity(records.len());
         for (position, (new, salt)) in records.into_iter().zip(salts).enumerate() {
-            let record = self.prepare(new, salt, requester_oid);
+            let record = Prepared::new(new, salt, writer);
             prepared.push(record.map_err(|error| if options.batch { error.within_index(position) } else { error })?);
         }
-        self.queue.submit(self.storage.as_ref(), Append { records: prepared, options })
-    }
-
-    /// Everything that needs no lock: bounds, the engine's own meta, the commitment to the payload.
-    fn prepare(
-        &self,
-        new: NewRecord,
-        salt: [u8; 16],
-        requester_oid: &str,
-    ) -> std::result::Result<Prepared, InvalidRecord> {
-        let NewRecord { mut record, timestamp_given } = new;
-        record.validate()?;
-        if [REDACTIONS_STREAM, ACL_GRANTS_STREAM].contains(&record.stream.as_str()) {
-            let reason = format!("`{}` is the engine's own stream; append to another", record.stream);
-            return Err(InvalidRecord::new(reason).within_key("stream"));
+        let request = Request { requester_oid: Arc::from(requester_oid), recorded_at };
+        let ledger = Ledger { storage: &self.storage, hooks: &self.hooks, max_record_bytes: self.max_record_bytes };
+        let append = Append { records: prepared, options, request: request.clone() };
+        let Appended { entries, first_seq } = self.queue.submit(ledger, append)?;
+        if !self.hooks.none() {
+            let fresh: Vec<&ChainEntry> = entries.iter().filter(|entry| entry.seq >= first_seq).collect();
+            self.hooks.after_append(&self.storage, &request, &fresh);
         }
-        let caller_meta = record.meta.take();
-        record.meta = Some(with_engine_meta(caller_meta.as_ref(), requester_oid, now_ms())?);
-        if record.content_bytes() > self.max_record_bytes {
-            return Err(InvalidRecord::new(format!(
-                "the record has {} bytes in canonical form; at most {} are allowed (max_record_bytes)",
-                record.content_bytes(),
-                self.max_record_bytes
-            )));
-        }
-        let payload_hash = commit_payload(&record, &salt);
-        Ok(Prepared { record, salt, payload_hash, caller_meta, timestamp_given })
+        Ok(entries)
     }
 
     /// The entry with this hash.
@@ -166,28 +133,27 @@ impl LedgerEngine {
         self.storage.get(hash)
     }
 
-    /// The newest entry with this record id.
-    pub fn get_by_id(&self, id: &str) -> Result<Option<ChainEntry>> {
-        self.storage.latest_by_id(id)
+    /// The newest entry with this record id, in this stream where one is given.
+    pub fn get_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
+        self.storage.latest_by_id(id, stream)
     }
 
-    /// All entries with this record id, oldest first.
-    pub fn history(&self, id: &str) -> Result<Vec<ChainEntry>> {
-        let mut filters = QueryFilters { id: Some(id.to_owned()), limit: MAX_PAGE_ENTRIES, ..QueryFilters::default() };
-        let mut entries = Vec::new();
-        loop {
-            let page = self.storage.query(&filters)?;
-            entries.extend(page.entries);
-            match page.next_cursor {
-                Some(cursor) => filters.cursor = Some(cursor),
-                None => return Ok(entries),
-            }
-        }
+    /// All entries with this record id, in this stream where one is given, oldest first.
+    pub fn history(&self, id: &str, stream: Option<&str>) -> Result<Vec<ChainEntry>> {
+        collect_history(id, stream, |filters| self.storage.query(filters))
     }
 
     /// At most `limit` entries from `first_seq` on, in chain order.
     pub fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
         self.storage.range(first_seq, limit.min(MAX_PAGE_ENTRIES))
+    }
+
+    /// Distinct values of a payload member that a module has declared, in a fixed order.
+    pub fn field_values(&self, query: &FieldValues<'_>) -> Result<Vec<String>> {
+        if !(1..=MAX_PAGE_ENTRIES).contains(&query.limit) {
+            return Err(Error::Config(format!("limit must be 1 to {MAX_PAGE_ENTRIES}, not {}", query.limit)));
+        }
+        self.storage.field_values(query)
     }
 
     /// One page of matching entries.
@@ -227,11 +193,19 @@ impl LedgerEngine {
         if reason.is_empty() {
             return Err(InvalidRecord::new("a redaction needs a reason").within_key("reason").into());
         }
+        self.hooks.refuse_writing("redact")?;
         let salt = random_salts(1)?[0];
+        let request = Request { requester_oid: Arc::from(requester_oid), recorded_at: now_ms() };
         let mut recorded = None;
-        self.storage.write(&mut |transaction| {
-            recorded = Some(redact_in(transaction, self.id(), hash, reason, requester_oid, salt)?);
-            Ok(())
+        self.hooks.exclusively(|| {
+            Arc::clone(&self.storage).write(&mut |open| {
+                if let Some(entry) = open.with(|transaction| redactable(transaction, hash))? {
+                    self.hooks.around(|| self.hooks.before_redact(open, &request, &entry))?;
+                }
+                recorded =
+                    Some(open.with(|transaction| redact_in(transaction, self.id(), hash, reason, &request, salt))?);
+                Ok(())
+            })
         })?;
         self.storage.scrub()?;
         recorded.ok_or(Error::Closed)
@@ -241,14 +215,15 @@ impl LedgerEngine {
     pub fn import(&self, entries: &[ChainEntry]) -> Result<u64> {
         let genesis = ledger_hash(self.id());
         let mut length = 0;
-        self.storage.write(&mut |transaction| {
-            let mut head = transaction.head()?;
+        self.hooks.refuse_writing("import")?;
+        Arc::clone(&self.storage).write(&mut |open| {
+            let mut head = open.with(|transaction| transaction.head())?;
             for entry in entries {
                 check_continues(entry, head, &genesis)?;
                 head = Some(Head { seq: entry.seq, hash: entry.hash });
             }
             length = head.map_or(0, |head| head.seq + 1);
-            transaction.insert(entries)
+            open.with(|transaction| transaction.insert(entries))
         })?;
         Ok(length)
     }
@@ -263,43 +238,57 @@ impl LedgerEngine {
         self.storage.stats()
     }
 
-    /// Closes the ledger; later calls are refused. Closing twice does nothing.
+    /// Stops the modules and closes the ledger; later calls are refused. Closing twice does nothing.
     pub fn close(&self) -> Result<()> {
+        // In a forked child the modules belong to the process that opened the ledger.
+        if std::process::id() == self.opened_in {
+            self.hooks.stop(&self.storage)?;
+        }
         self.storage.close()
     }
 }
 
-/// The caller's meta with the engine's own members.
-fn with_engine_meta(
-    caller: Option<&CanonicalJson>,
-    requester_oid: &str,
-    recorded_at: i64,
-) -> std::result::Result<CanonicalJson, InvalidRecord> {
-    let mut requester = String::new();
-    canonical::write_string(&mut requester, requester_oid);
-    let recorded_at = recorded_at.to_string();
-    let own = [("recorded_at", recorded_at.as_str()), ("requester_oid", requester.as_str())];
-    let mut members = caller.and_then(|meta| canonical::members(meta.as_str())).unwrap_or_default();
-    for (key, value) in own {
-        match members.iter().find(|(name, _)| name == key) {
-            Some((_, given)) if *given == value => {}
-            Some(_) => {
-                let reason = "is written by the engine itself; leave it out";
-                return Err(InvalidRecord::new(reason).within_key(key).within_key("meta"));
-            }
-            None => members.push((key.to_owned(), value)),
+impl Drop for LedgerEngine {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(%error, "closing a ledger failed");
         }
     }
-    let mut out = String::new();
-    canonical::write_members(&mut out, &mut members);
-    Ok(CanonicalJson::from_canonical(out))
 }
 
-fn random_salts(count: usize) -> Result<Vec<[u8; 16]>> {
-    let mut salts = vec![[0; 16]; count];
-    getrandom::fill(salts.as_flattened_mut())
-        .map_err(|error| Error::Database(format!("no randomness from the system: {error}")))?;
-    Ok(salts)
+fn verify_opened(storage: &dyn StorageBackend, config: &LedgerConfig, progress: Progress<'_>) -> Result<()> {
+    let mut report =
+        if config.verify_on_open { storage.verify(false, progress)? } else { report_unverified(storage, config)? };
+    if config.accept_rollback {
+        report.forgive_anchor();
+    }
+    report.expect_end(config.expected_head.as_ref(), config.expected_length);
+    if report.valid() {
+        return storage.accept();
+    }
+    let hint = match report.counts.keys().collect::<Vec<_>>()[..] {
+        [ErrorKind::HeadMismatch] => " (it was cut, rolled back or damaged; accept_rollback=True opens it as it is)",
+        _ => "",
+    };
+    Err(Error::integrity(&format!("ledger `{}` does not add up and was not opened{hint}", storage.ledger_id()), report))
+}
+
+/// What can be said about the end of the chain without verifying it.
+fn report_unverified(storage: &dyn StorageBackend, config: &LedgerConfig) -> Result<VerificationReport> {
+    let mut report = VerificationReport::default();
+    if config.expected_head.is_some() || config.expected_length.is_some() {
+        report.head = storage.head()?;
+        report.entries_checked = report.head.map_or(0, |head| head.seq + 1);
+    }
+    if let Some(fault) = storage.anchor_fault()? {
+        report.add(fault);
+    }
+    Ok(report)
+}
+
+/// The entry that a redaction would change, if it would.
+fn redactable(transaction: &mut dyn WriteTransaction, hash: &Hash) -> Result<Option<ChainEntry>> {
+    Ok(transaction.get(hash)?.filter(|entry| !entry.redacted()))
 }
 
 fn redact_in(
@@ -307,8 +296,8 @@ fn redact_in(
     ledger_id: &str,
     hash: &Hash,
     reason: &str,
-    requester_oid: &str,
-    salt: [u8; 16],
+    request: &Request,
+    salt: Salt,
 ) -> Result<ChainEntry> {
     let conflict = |message: String| Error::Conflict { message, existing_hash: Some(*hash) };
     let Some(entry) = transaction.get(hash)? else {
@@ -320,20 +309,19 @@ fn redact_in(
     let id = format!("{REDACTION_ID_PREFIX}{hash}");
     if entry.redacted() {
         return transaction
-            .latest_by_id(&id)?
+            .latest_by_id(&id, Some(REDACTIONS_STREAM))?
             .ok_or_else(|| conflict(format!("the payload of entry {} is missing without a record of why", entry.seq)));
     }
     transaction.erase_payload(&entry)?;
     let mut payload = format!("{{\"hash\":\"{hash}\",\"reason\":");
     canonical::write_string(&mut payload, reason);
     payload.push_str(&format!(",\"seq\":{}}}", entry.seq));
-    let now = now_ms();
     let record = Record {
         id,
         stream: REDACTIONS_STREAM.to_owned(),
-        timestamp: now,
+        timestamp: request.recorded_at,
         payload: Some(CanonicalJson::from_canonical(payload)),
-        meta: Some(with_engine_meta(None, requester_oid, now)?),
+        meta: Some(with_engine_meta(None, &request.requester_oid, request.recorded_at)?),
     };
     let payload_hash = commit_payload(&record, &salt);
     let head = transaction.head()?;

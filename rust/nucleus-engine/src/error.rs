@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use nucleus_core::{Hash, InvalidRecord, VerificationReport};
 
+use crate::module::Cause;
+
 /// Shorthand for results of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -61,6 +63,52 @@ pub enum Error {
         /// The entry that stands in the way.
         existing_hash: Option<Hash>,
     },
+    /// There is no module with this id.
+    #[error("{message}")]
+    UnknownModule {
+        /// The id.
+        module_id: String,
+        /// What there is instead.
+        message: String,
+    },
+    /// A configuration names one module twice.
+    #[error("module `{module_id}` is registered already; name it once")]
+    ModuleAlreadyRegistered {
+        /// The id.
+        module_id: String,
+    },
+    /// A module could not be made, initialised or started.
+    #[error("module `{module_id}`, {step}: {message}")]
+    ModuleLifecycle {
+        /// The module.
+        module_id: String,
+        /// Which step.
+        step: &'static str,
+        /// What failed.
+        message: String,
+        /// What it was caused by.
+        cause: Option<Cause>,
+    },
+    /// A module refused a record, or a redaction; nothing was written.
+    #[error("module `{module_id}` refused {message}")]
+    RecordRefused {
+        /// The module.
+        module_id: String,
+        /// What was refused and why.
+        message: String,
+        /// What it was caused by.
+        cause: Option<Cause>,
+    },
+    /// A module failed, or was used wrongly.
+    #[error("module `{module_id}`: {message}")]
+    Module {
+        /// The module.
+        module_id: String,
+        /// What is wrong.
+        message: String,
+        /// What it was caused by.
+        cause: Option<Cause>,
+    },
     /// The ledger has been closed.
     #[error("the ledger is closed; open it again")]
     Closed,
@@ -86,6 +134,23 @@ impl Error {
         Self::Integrity { message: format!("{what}: {}", report.summary()), report: Box::new(report) }
     }
 
+    /// The same error, of one record of a batch.
+    pub(crate) fn of_record(self, position: usize) -> Self {
+        match self {
+            Self::InvalidRecord(error) => Self::InvalidRecord(error.within_index(position)),
+            Self::RecordRefused { module_id, message, cause } => {
+                Self::RecordRefused { module_id, message: format!("{message} (record {position} of the batch)"), cause }
+            }
+            Self::Module { module_id, message, cause } => {
+                Self::Module { module_id, message: format!("{message} (record {position} of the batch)"), cause }
+            }
+            Self::Conflict { message, existing_hash } => {
+                Self::Conflict { message: format!("{message} (record {position} of the batch)"), existing_hash }
+            }
+            other => other,
+        }
+    }
+
     /// A copy for another caller whose work failed for the same reason.
     pub(crate) fn duplicate(&self) -> Self {
         match self {
@@ -102,6 +167,24 @@ impl Error {
             Self::StorageReplaced(message) => Self::StorageReplaced(message.clone()),
             Self::Conflict { message, existing_hash } => {
                 Self::Conflict { message: message.clone(), existing_hash: *existing_hash }
+            }
+            Self::UnknownModule { module_id, message } => {
+                Self::UnknownModule { module_id: module_id.clone(), message: message.clone() }
+            }
+            Self::ModuleAlreadyRegistered { module_id } => {
+                Self::ModuleAlreadyRegistered { module_id: module_id.clone() }
+            }
+            Self::ModuleLifecycle { module_id, step, message, cause } => Self::ModuleLifecycle {
+                module_id: module_id.clone(),
+                step,
+                message: message.clone(),
+                cause: cause.clone(),
+            },
+            Self::RecordRefused { module_id, message, cause } => {
+                Self::RecordRefused { module_id: module_id.clone(), message: message.clone(), cause: cause.clone() }
+            }
+            Self::Module { module_id, message, cause } => {
+                Self::Module { module_id: module_id.clone(), message: message.clone(), cause: cause.clone() }
             }
             Self::Closed => Self::Closed,
             Self::Forked { opened_in, here } => Self::Forked { opened_in: *opened_in, here: *here },

@@ -8,14 +8,18 @@ mod clock;
 mod config;
 mod engine;
 mod error;
+pub mod module;
+mod prepare;
 mod query;
 pub mod storage;
 
 pub use config::{Durability, LedgerConfig, SqliteConfig, StorageConfig};
-pub use engine::{AppendOptions, LedgerEngine, NewRecord};
+pub use engine::{AppendOptions, LedgerEngine};
 pub use error::{Error, Result};
-pub use query::{Cursor, Order, QueryFilters, QueryPage};
-pub use storage::{Progress, Stats};
+pub use module::{Module, ModuleConfig, ModuleContext, ModuleFactory, ModuleInfo, ModuleRegistry};
+pub use prepare::NewRecord;
+pub use query::{Cursor, Order, QueryFilters, QueryPage, Status};
+pub use storage::{FieldIndex, FieldValues, Progress, Stats};
 
 /// Verifies a whole chain held in memory, seq 0 first.
 ///

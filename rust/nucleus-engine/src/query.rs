@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use nucleus_core::{CanonicalJson, ChainEntry};
+use nucleus_core::{CanonicalJson, ChainEntry, canonical};
 
 use crate::error::{Error, Result};
 
@@ -69,6 +69,46 @@ impl FromStr for Cursor {
     }
 }
 
+/// What a record of a module's stream has come to, by its newest entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// Neither ended nor past its `exp`.
+    Active,
+    /// Its newest action is `revoke`.
+    Revoked,
+    /// Its newest action is `retire`.
+    Retired,
+    /// Past its `exp`, and not ended otherwise.
+    Expired,
+}
+
+impl Status {
+    /// The name in filters and answers.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Revoked => "revoked",
+            Self::Retired => "retired",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl FromStr for Status {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let all = [Self::Active, Self::Revoked, Self::Retired, Self::Expired];
+        all.into_iter().find(|status| status.name() == text).ok_or_else(|| {
+            let given = nucleus_core::error::shortened(text);
+            Error::Config(format!(
+                "status must be \"active\", \"revoked\", \"retired\" or \"expired\", not \"{}\"",
+                given.escape_debug()
+            ))
+        })
+    }
+}
+
 /// What a query asks for; absent filters match everything.
 #[derive(Debug, Clone)]
 pub struct QueryFilters {
@@ -82,6 +122,10 @@ pub struct QueryFilters {
     pub until: Option<i64>,
     /// Top-level payload members that must have exactly these canonical values.
     pub payload: Vec<(String, CanonicalJson)>,
+    /// Only entries that no newer one of the same id and stream supersedes.
+    pub latest_only: bool,
+    /// Only entries that say this of their record, and the time in ms that it is asked for.
+    pub status: Option<(Status, i64)>,
     /// Most entries on the page, 1 to [`MAX_PAGE_ENTRIES`].
     pub limit: usize,
     /// Matching entries to pass over.
@@ -102,6 +146,8 @@ impl Default for QueryFilters {
             since: None,
             until: None,
             payload: Vec::new(),
+            latest_only: false,
+            status: None,
             limit: 100,
             offset: 0,
             cursor: None,
@@ -111,7 +157,37 @@ impl Default for QueryFilters {
     }
 }
 
+/// All entries with one id, oldest first, page by page.
+pub(crate) fn collect_history(
+    id: &str,
+    stream: Option<&str>,
+    query: impl Fn(&QueryFilters) -> Result<QueryPage>,
+) -> Result<Vec<ChainEntry>> {
+    let mut filters = QueryFilters {
+        id: Some(id.to_owned()),
+        stream: stream.map(str::to_owned),
+        limit: MAX_PAGE_ENTRIES,
+        ..QueryFilters::default()
+    };
+    let mut entries = Vec::new();
+    loop {
+        let page = query(&filters)?;
+        entries.extend(page.entries);
+        match page.next_cursor {
+            Some(cursor) => filters.cursor = Some(cursor),
+            None => return Ok(entries),
+        }
+    }
+}
+
 impl QueryFilters {
+    /// The filter for a payload member that is this string.
+    pub fn text_member((field, value): (&str, &str)) -> (String, CanonicalJson) {
+        let mut text = String::new();
+        canonical::write_string(&mut text, value);
+        (field.to_owned(), CanonicalJson::from_canonical(text))
+    }
+
     /// Checks the bounds of limit, offset and cursor.
     pub(crate) fn validate(&self) -> Result<()> {
         if !(1..=MAX_PAGE_ENTRIES).contains(&self.limit) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use nucleus_core::{CanonicalJson, Record};
+use nucleus_engine::module::BuiltinModules;
 use nucleus_engine::{
     AppendOptions, Durability, Error, LedgerConfig, LedgerEngine, NewRecord, QueryFilters, SqliteConfig, StorageConfig,
 };
@@ -18,7 +19,7 @@ fn open(path: &Path) -> Result<LedgerEngine, Error> {
         durability: Durability::Normal,
         busy_timeout: Duration::from_secs(10),
     });
-    LedgerEngine::open(&LedgerConfig::new(Some("test".to_owned()), storage), &mut |_, _| Ok(()))
+    LedgerEngine::open(&LedgerConfig::new(Some("test".to_owned()), storage), &BuiltinModules, &mut |_, _| Ok(()))
 }
 
 fn record(id: &str, payload: &str) -> NewRecord {
@@ -38,7 +39,7 @@ fn what_was_appended_is_there_after_reopening() {
 
     let ledger = open(&path).unwrap();
     assert_eq!(ledger.get(&entry.hash).unwrap(), Some(entry.clone()));
-    assert_eq!(ledger.get_by_id("r-1").unwrap(), Some(entry));
+    assert_eq!(ledger.get_by_id("r-1", None).unwrap(), Some(entry));
 }
 
 #[test]

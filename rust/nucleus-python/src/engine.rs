@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use nucleus_core::{CanonicalJson, InvalidRecord};
 use nucleus_engine::{
-    AppendOptions, Durability, Error, LedgerConfig, LedgerEngine, QueryFilters, SqliteConfig, StorageConfig,
+    AppendOptions, Durability, Error, FieldValues, LedgerConfig, LedgerEngine, QueryFilters, SqliteConfig, Status,
+    StorageConfig,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -13,8 +14,9 @@ use pyo3::types::{PyDict, PyList};
 use crate::chain::{ChainEntry, entries_argument, hash_argument};
 use crate::errors::{Failure, detached, to_python};
 use crate::json;
+use crate::modules::{ModuleInfo, PythonModule, module_arguments};
 use crate::numbers::{Count, Milliseconds};
-use crate::records::Record;
+use crate::records::{Record, now_ms};
 use crate::report::VerificationReport;
 
 /// One open ledger.
@@ -30,6 +32,16 @@ pub(crate) struct QueryPage {
     entries: Vec<Py<ChainEntry>>,
     next_cursor: Option<String>,
     total: Option<u64>,
+}
+
+impl QueryPage {
+    pub(crate) fn wrap(py: Python<'_>, page: nucleus_engine::QueryPage) -> PyResult<Self> {
+        Ok(Self {
+            next_cursor: page.next_cursor.map(|cursor| cursor.to_string()),
+            total: page.total,
+            entries: wrap_all(py, page.entries)?,
+        })
+    }
 }
 
 #[pymethods]
@@ -90,11 +102,11 @@ fn with_progress<T: Send>(
     }
 }
 
-fn wrap(py: Python<'_>, entry: nucleus_core::ChainEntry) -> PyResult<Py<ChainEntry>> {
+pub(crate) fn wrap(py: Python<'_>, entry: nucleus_core::ChainEntry) -> PyResult<Py<ChainEntry>> {
     Py::new(py, ChainEntry { inner: entry })
 }
 
-fn wrap_all(py: Python<'_>, entries: Vec<nucleus_core::ChainEntry>) -> PyResult<Vec<Py<ChainEntry>>> {
+pub(crate) fn wrap_all(py: Python<'_>, entries: Vec<nucleus_core::ChainEntry>) -> PyResult<Vec<Py<ChainEntry>>> {
     entries.into_iter().map(|entry| wrap(py, entry)).collect()
 }
 
@@ -103,7 +115,7 @@ impl Engine {
     #[new]
     #[pyo3(signature = (
         *, id=None, path=None, read_only=false, durability="full", busy_timeout_ms=Count(30_000), max_record_bytes=Count(16_777_216),
-        verify_on_open=true, accept_rollback=false, expected_head=None, expected_length=None, progress=None
+        verify_on_open=true, accept_rollback=false, expected_head=None, expected_length=None, modules=None, progress=None
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -118,8 +130,10 @@ impl Engine {
         accept_rollback: bool,
         expected_head: Option<&str>,
         expected_length: Option<Count>,
+        modules: Option<&Bound<'_, PyAny>>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
+        let (modules, factory) = module_arguments(py, modules)?;
         let inner = with_progress(py, progress.as_ref(), |progress| {
             let durability = match durability {
                 "full" => Durability::Full,
@@ -139,9 +153,10 @@ impl Engine {
                 accept_rollback,
                 expected_head: expected_head.map(|text| hash_argument("expected_head", text)).transpose()?,
                 expected_length: expected_length.map(|count| count.0),
+                modules,
                 ..LedgerConfig::new(id, storage)
             };
-            LedgerEngine::open(&config, progress)
+            LedgerEngine::open(&config, &factory, progress)
         })?;
         Ok(Self { inner, closed: std::sync::atomic::AtomicBool::new(false) })
     }
@@ -211,14 +226,48 @@ impl Engine {
         entry.map(|entry| wrap(py, entry)).transpose()
     }
 
-    fn get_by_id(&self, py: Python<'_>, id: &str) -> PyResult<Option<Py<ChainEntry>>> {
-        let entry = detached(py, || self.inner.get_by_id(id))?;
+    #[pyo3(signature = (id, *, stream=None))]
+    fn get_by_id(&self, py: Python<'_>, id: &str, stream: Option<&str>) -> PyResult<Option<Py<ChainEntry>>> {
+        let entry = detached(py, || self.inner.get_by_id(id, stream))?;
         entry.map(|entry| wrap(py, entry)).transpose()
     }
 
-    fn history(&self, py: Python<'_>, id: &str) -> PyResult<Vec<Py<ChainEntry>>> {
-        let entries = detached(py, || self.inner.history(id))?;
+    #[pyo3(signature = (id, *, stream=None))]
+    fn history(&self, py: Python<'_>, id: &str, stream: Option<&str>) -> PyResult<Vec<Py<ChainEntry>>> {
+        let entries = detached(py, || self.inner.history(id, stream))?;
         wrap_all(py, entries)
+    }
+
+    #[pyo3(signature = (stream, field, *, payload=None, after=None, limit=Count(100)))]
+    fn field_values(
+        &self,
+        py: Python<'_>,
+        stream: &str,
+        field: &str,
+        payload: Option<&Bound<'_, PyDict>>,
+        after: Option<&str>,
+        limit: Count,
+    ) -> PyResult<Vec<String>> {
+        let payload = payload.map_or(Ok(Vec::new()), payload_filters).map_err(|error| to_python(py, error.into()))?;
+        detached(py, || {
+            let limit = limit.0 as usize;
+            self.inner.field_values(&FieldValues { stream, field, payload: &payload, after, limit })
+        })
+    }
+
+    fn modules(&self) -> Vec<ModuleInfo> {
+        self.inner.modules().infos().into_iter().map(|inner| ModuleInfo { inner }).collect()
+    }
+
+    fn implementation(&self, py: Python<'_>, id: &str) -> PyResult<Option<Py<PyAny>>> {
+        let modules = self.inner.modules();
+        if let Some(module) = modules.get::<PythonModule>(id) {
+            return Ok(Some(module.object(py)));
+        }
+        match modules.info(id) {
+            Some(_) => Ok(None),
+            None => Err(to_python(py, unknown_module(id, &modules.list_ids()).into())),
+        }
     }
 
     fn range(&self, py: Python<'_>, start_seq: Count, limit: Count) -> PyResult<Vec<Py<ChainEntry>>> {
@@ -228,9 +277,9 @@ impl Engine {
 
     #[pyo3(signature = (
         *, stream=None, id=None, since=None, until=None, payload=None, limit=Count(100), offset=Count(0), cursor=None, order="asc",
-        with_total=false
+        with_total=false, latest_only=false, status=None
     ))]
-    #[allow(clippy::too_many_arguments)]
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn query(
         &self,
         py: Python<'_>,
@@ -244,28 +293,26 @@ impl Engine {
         cursor: Option<&str>,
         order: &str,
         with_total: bool,
+        latest_only: bool,
+        status: Option<&str>,
     ) -> PyResult<QueryPage> {
-        let payload = payload.map_or(Ok(Vec::new()), payload_filters).map_err(|error| to_python(py, error.into()))?;
-        let page = detached(py, || {
-            let filters = QueryFilters {
-                stream,
-                id,
-                since: since.map(|time| time.0),
-                until: until.map(|time| time.0),
-                payload,
-                limit: limit.0 as usize,
-                offset: offset.0,
-                cursor: cursor.map(str::parse).transpose()?,
-                order: order.parse()?,
-                with_total,
-            };
-            self.inner.query(&filters)
-        })?;
-        Ok(QueryPage {
-            next_cursor: page.next_cursor.map(|cursor| cursor.to_string()),
-            total: page.total,
-            entries: wrap_all(py, page.entries)?,
-        })
+        let arguments = QueryArguments {
+            stream,
+            id,
+            since,
+            until,
+            payload,
+            limit,
+            offset,
+            cursor,
+            order,
+            with_total,
+            latest_only,
+            status,
+        };
+        let filters = arguments.filters().map_err(|error| to_python(py, error.into()))?;
+        let page = detached(py, || self.inner.query(&filters))?;
+        QueryPage::wrap(py, page)
     }
 
     fn head(&self, py: Python<'_>) -> PyResult<Option<(u64, String)>> {
@@ -331,6 +378,53 @@ impl Engine {
     fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.closed.store(true, std::sync::atomic::Ordering::Release);
         detached(py, || self.inner.close())
+    }
+}
+
+/// The keyword arguments of a query.
+pub(crate) struct QueryArguments<'a, 'py> {
+    pub(crate) stream: Option<String>,
+    pub(crate) id: Option<String>,
+    pub(crate) since: Option<Milliseconds>,
+    pub(crate) until: Option<Milliseconds>,
+    pub(crate) payload: Option<&'a Bound<'py, PyDict>>,
+    pub(crate) limit: Count,
+    pub(crate) offset: Count,
+    pub(crate) cursor: Option<&'a str>,
+    pub(crate) order: &'a str,
+    pub(crate) with_total: bool,
+    pub(crate) latest_only: bool,
+    pub(crate) status: Option<&'a str>,
+}
+
+impl QueryArguments<'_, '_> {
+    pub(crate) fn filters(self) -> nucleus_engine::Result<QueryFilters> {
+        let status = self.status.map(str::parse::<Status>).transpose()?;
+        Ok(QueryFilters {
+            stream: self.stream,
+            id: self.id,
+            since: self.since.map(|time| time.0),
+            until: self.until.map(|time| time.0),
+            payload: self.payload.map_or(Ok(Vec::new()), payload_filters)?,
+            latest_only: self.latest_only,
+            status: status.map(|status| (status, now_ms())),
+            limit: self.limit.0 as usize,
+            offset: self.offset.0,
+            cursor: self.cursor.map(str::parse).transpose()?,
+            order: self.order.parse()?,
+            with_total: self.with_total,
+        })
+    }
+}
+
+fn unknown_module(id: &str, known: &[&str]) -> Error {
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Error::UnknownModule {
+        module_id: id.to_owned(),
+        message: format!(
+            "the ledger runs no module `{}` (it runs: {known}); name it in create_ledger(modules=[...])",
+            nucleus_core::error::shortened(id).escape_debug()
+        ),
     }
 }
 

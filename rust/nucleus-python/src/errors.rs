@@ -2,10 +2,12 @@
 
 use nucleus_core::InvalidRecord;
 use nucleus_engine::Error;
+use nucleus_engine::module::Cause;
 use pyo3::exceptions::PyKeyboardInterrupt;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::modules::PythonCause;
 use crate::report::VerificationReport;
 
 pyo3::import_exception!(nucleus.errors, CommitInDoubtError);
@@ -16,8 +18,13 @@ pyo3::import_exception!(nucleus.errors, ForkedLedgerError);
 pyo3::import_exception!(nucleus.errors, IntegrityError);
 pyo3::import_exception!(nucleus.errors, InvalidRecordError);
 pyo3::import_exception!(nucleus.errors, LedgerClosedError);
+pyo3::import_exception!(nucleus.errors, ModuleAlreadyRegisteredError);
+pyo3::import_exception!(nucleus.errors, ModuleError);
+pyo3::import_exception!(nucleus.errors, ModuleLifecycleError);
+pyo3::import_exception!(nucleus.errors, RecordRefusedError);
 pyo3::import_exception!(nucleus.errors, SchemaVersionError);
 pyo3::import_exception!(nucleus.errors, StorageReplacedError);
+pyo3::import_exception!(nucleus.errors, UnknownModuleError);
 
 /// An engine error, or a Python error that a callback raised meanwhile.
 pub(crate) enum Failure {
@@ -75,6 +82,17 @@ fn engine_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
                 ],
             )?
         }
+        Error::UnknownModule { module_id, .. } => of_module::<UnknownModuleError>(py, message, &module_id, None)?,
+        Error::ModuleAlreadyRegistered { module_id } => {
+            of_module::<ModuleAlreadyRegisteredError>(py, message, &module_id, None)?
+        }
+        Error::ModuleLifecycle { module_id, cause, .. } => {
+            of_module::<ModuleLifecycleError>(py, message, &module_id, cause)?
+        }
+        Error::RecordRefused { module_id, cause, .. } => {
+            of_module::<RecordRefusedError>(py, message, &module_id, cause)?
+        }
+        Error::Module { module_id, cause, .. } => of_module::<ModuleError>(py, message, &module_id, cause)?,
         Error::Conflict { existing_hash, .. } => {
             let hash = existing_hash.map(|hash| hash.to_string());
             with_attributes::<ConflictError>(py, message, &[("existing_hash", hash.into_pyobject(py)?.into_any())])?
@@ -85,6 +103,21 @@ fn engine_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
 fn invalid_record(py: Python<'_>, error: &InvalidRecord) -> PyResult<PyErr> {
     let path = error.path().into_pyobject(py)?.into_any();
     with_attributes::<InvalidRecordError>(py, error.to_string(), &[("path", path)])
+}
+
+/// The exception of a module; where a Python exception is behind it, that is its `__cause__`.
+fn of_module<E: pyo3::PyTypeInfo>(
+    py: Python<'_>,
+    message: String,
+    module_id: &str,
+    cause: Option<Cause>,
+) -> PyResult<PyErr> {
+    let id = module_id.into_pyobject(py)?.into_any();
+    let exception = with_attributes::<E>(py, message, &[("module_id", id)])?;
+    if let Some(cause) = cause.as_deref().and_then(|cause| cause.downcast_ref::<PythonCause>()) {
+        exception.set_cause(py, Some(cause.0.clone_ref(py)));
+    }
+    Ok(exception)
 }
 
 fn with_attributes<E: pyo3::PyTypeInfo>(

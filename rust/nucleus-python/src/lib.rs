@@ -10,6 +10,7 @@ mod chain;
 mod engine;
 mod errors;
 mod json;
+mod modules;
 mod numbers;
 mod records;
 mod report;
@@ -26,6 +27,8 @@ mod _core {
     use super::chain::{ChainEntry, verify_chain};
     #[pymodule_export]
     use super::engine::{Engine, QueryPage};
+    #[pymodule_export]
+    use super::modules::{ModuleContext, ModuleInfo};
     #[pymodule_export]
     use super::records::Record;
     #[pymodule_export]

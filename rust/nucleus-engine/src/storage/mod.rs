@@ -1,15 +1,18 @@
 //! What the engine asks of a storage, and the storages.
 
+mod field_index;
 pub mod sqlite;
 
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nucleus_core::entry::Head;
-use nucleus_core::{ChainEntry, Hash, VerificationError, VerificationReport};
+use nucleus_core::{CanonicalJson, ChainEntry, Hash, VerificationError, VerificationReport};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
 
+pub use field_index::FieldIndex;
 pub use sqlite::SqliteStorage;
 
 /// Called now and then during long work as `progress(done, total)`; an error stops the work.
@@ -50,13 +53,16 @@ pub trait StorageBackend: Send + Sync {
     ///
     /// An error of `work` rolls everything back. `Ok` means durable as configured. `CommitInDoubt` means that the
     /// commit failed and its outcome could not be found out; any other error means that nothing was written.
-    fn write(&self, work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>) -> Result<()>;
+    fn write(self: Arc<Self>, work: &mut dyn FnMut(&OpenTransaction) -> Result<()>) -> Result<()>;
+
+    /// Makes sure that these indexes exist; a storage that may not be written uses those that do.
+    fn declare_indexes(&self, indexes: &[FieldIndex]) -> Result<()>;
 
     /// The entry with this hash.
     fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>>;
 
-    /// The newest entry with this record id.
-    fn latest_by_id(&self, id: &str) -> Result<Option<ChainEntry>>;
+    /// The newest entry with this record id, in this stream where one is given.
+    fn latest_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>>;
 
     /// At most `limit` entries from `first_seq` on, in chain order; fewer where they are large, at least one while there
     /// are any.
@@ -64,6 +70,9 @@ pub trait StorageBackend: Send + Sync {
 
     /// One page of matching entries.
     fn query(&self, filters: &QueryFilters) -> Result<QueryPage>;
+
+    /// Distinct values of an indexed member.
+    fn field_values(&self, query: &FieldValues<'_>) -> Result<Vec<String>>;
 
     /// Where the chain ends.
     fn head(&self) -> Result<Option<Head>>;
@@ -90,20 +99,106 @@ pub trait StorageBackend: Send + Sync {
     fn close(&self) -> Result<()>;
 }
 
+/// Which values of an indexed payload member are asked for.
+#[derive(Debug, Clone)]
+pub struct FieldValues<'a> {
+    /// The stream.
+    pub stream: &'a str,
+    /// The member.
+    pub field: &'a str,
+    /// Members that must have exactly these canonical values; there is an index over these and then `field`.
+    pub payload: &'a [(String, CanonicalJson)],
+    /// Only values that sort behind this one.
+    pub after: Option<&'a str>,
+    /// Most values answered.
+    pub limit: usize,
+}
+
 /// An open write transaction.
-pub trait WriteTransaction {
+pub trait WriteTransaction: Send {
     /// Where the chain ends, with what this transaction wrote.
     fn head(&mut self) -> Result<Option<Head>>;
 
     /// Appends entries that continue the chain.
     fn insert(&mut self, entries: &[ChainEntry]) -> Result<()>;
 
-    /// The newest entry with this record id, with what this transaction wrote.
-    fn latest_by_id(&mut self, id: &str) -> Result<Option<ChainEntry>>;
+    /// The newest entry with this record id, in this stream where one is given, with what this transaction wrote.
+    fn latest_by_id(&mut self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>>;
+
+    /// One page of matching entries, with what this transaction wrote.
+    fn query(&mut self, filters: &QueryFilters) -> Result<QueryPage>;
 
     /// The entry with this hash among those committed before.
     fn get(&mut self, hash: &Hash) -> Result<Option<ChainEntry>>;
 
     /// Erases an entry's payload and salt, keeping its commitment.
     fn erase_payload(&mut self, entry: &ChainEntry) -> Result<()>;
+
+    /// Begins a part that can be taken back alone. Parts do not nest.
+    fn begin_part(&mut self) -> Result<()>;
+
+    /// Ends the part that was begun, keeping what it wrote or taking it back.
+    fn end_part(&mut self, keep: bool) -> Result<()>;
+}
+
+/// A write transaction where several can reach it, until it is taken out.
+trait SharedTransaction: Send + Sync {
+    fn run(&self, work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>) -> Result<()>;
+    fn ended(&self) -> bool;
+}
+
+/// Locked for one operation at a time. A panic in an operation unwinds through the write that the transaction belongs
+/// to, which then rolls it back.
+impl<T: WriteTransaction> SharedTransaction for Mutex<Option<T>> {
+    fn run(&self, work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>) -> Result<()> {
+        match &mut *self.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(transaction) => work(transaction),
+            None => Err(Error::Closed),
+        }
+    }
+
+    fn ended(&self) -> bool {
+        self.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+}
+
+/// An open write transaction, shared with the hooks that run in it. It ends with the call of
+/// [`StorageBackend::write`] that it was made for, whoever still holds a copy.
+#[derive(Clone)]
+pub struct OpenTransaction {
+    shared: Arc<dyn SharedTransaction>,
+}
+
+impl OpenTransaction {
+    /// Shares a transaction, which its storage takes out again at the end.
+    pub(crate) fn new<T: WriteTransaction + 'static>(shared: Arc<Mutex<Option<T>>>) -> Self {
+        Self { shared }
+    }
+
+    /// Does one thing in the transaction.
+    ///
+    /// # Errors
+    /// Those of `work`; `Closed` where the transaction has ended.
+    pub fn with<T>(&self, work: impl FnOnce(&mut dyn WriteTransaction) -> Result<T>) -> Result<T> {
+        let mut work = Some(work);
+        let mut answer = None;
+        self.shared.run(&mut |transaction| {
+            if let Some(work) = work.take() {
+                answer = Some(work(transaction)?);
+            }
+            Ok(())
+        })?;
+        answer.ok_or(Error::Closed)
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&self) -> bool {
+        self.shared.ended()
+    }
+}
+
+impl std::fmt::Debug for OpenTransaction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenTransaction").field("ended", &self.ended()).finish()
+    }
 }

@@ -12,6 +12,7 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::connect::Doing;
 use crate::error::Result;
+use crate::query::Order;
 
 /// Entries in one run of the index tables.
 pub(super) const RUN_ENTRIES: i64 = 65_536;
@@ -40,6 +41,22 @@ impl Key {
     }
 }
 
+/// Seqs behind `after` and before `before`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) after: i64,
+    pub(super) before: i64,
+}
+
+impl Span {
+    /// Every seq there can be.
+    pub(super) const ALL: Self = Self { after: -1, before: i64::MAX };
+
+    pub(super) fn contains(self, seq: i64) -> bool {
+        self.after < seq && seq < self.before
+    }
+}
+
 /// The map of the entries behind the last run.
 #[derive(Debug, Default)]
 struct Tail {
@@ -63,10 +80,14 @@ impl Lookup {
     pub(super) fn known_candidates(&self, connection: &Connection, prefix: i64) -> Result<Vec<i64>> {
         let guard = self.tail();
         let Some(tail) = &*guard else { return Ok(Vec::new()) };
-        let seqs = tail.matches(Key::Hash, prefix);
+        let seqs: Vec<i64> = tail.matches(Key::Hash, prefix, Span::ALL).collect();
         let indexed_below = tail.indexed_below;
         drop(guard);
-        if seqs.is_empty() { in_table(connection, Key::Hash, prefix, indexed_below) } else { Ok(seqs) }
+        if !seqs.is_empty() {
+            return Ok(seqs);
+        }
+        let span = Span { before: indexed_below, ..Span::ALL };
+        in_table(connection, Key::Hash, prefix, span, Order::Ascending, usize::MAX)
     }
 
     fn tail(&self) -> MutexGuard<'_, Option<Tail>> {
@@ -82,18 +103,51 @@ impl Lookup {
         prefix: i64,
         committed_below: i64,
     ) -> Result<Vec<i64>> {
+        self.candidates_in(connection, key, prefix, committed_below, Span::ALL, Order::Ascending, usize::MAX)
+    }
+
+    /// At most `limit` of those seqs, within `span`, in `order`.
+    #[allow(clippy::too_many_arguments)]
+    pub(super) fn candidates_in(
+        &self,
+        connection: &Connection,
+        key: Key,
+        prefix: i64,
+        committed_below: i64,
+        span: Span,
+        order: Order,
+        limit: usize,
+    ) -> Result<Vec<i64>> {
         let mut guard = self.tail();
         let tail = match &mut *guard {
             Some(tail) => tail,
             empty => empty.insert(Tail::begin(connection, committed_below)?),
         };
         tail.load(connection, committed_below)?;
-        let behind_runs = tail.matches(key, prefix);
-        let indexed_below = tail.indexed_below;
+        // Another process may have committed entries that this snapshot does not show.
+        let visible = Span { before: span.before.min(committed_below), ..span };
+        let mut behind_runs: Vec<i64> = match order {
+            Order::Ascending => tail.matches(key, prefix, visible).take(limit).collect(),
+            Order::Descending => tail.matches(key, prefix, visible).rev().take(limit).collect(),
+        };
+        let indexed = Span { before: visible.before.min(tail.indexed_below), ..visible };
         drop(guard);
-        let mut seqs = in_table(connection, key, prefix, indexed_below)?;
-        seqs.extend(behind_runs);
-        Ok(seqs)
+        if order == Order::Descending && behind_runs.len() == limit {
+            return Ok(behind_runs);
+        }
+        let mut in_runs = in_table(connection, key, prefix, indexed, order, limit)?;
+        match order {
+            Order::Ascending => {
+                in_runs.append(&mut behind_runs);
+                in_runs.truncate(limit);
+                Ok(in_runs)
+            }
+            Order::Descending => {
+                behind_runs.append(&mut in_runs);
+                behind_runs.truncate(limit);
+                Ok(behind_runs)
+            }
+        }
     }
 
     /// Whether a whole run of entries waits to be indexed; `length` is the number of entries.
@@ -128,27 +182,50 @@ impl Lookup {
     }
 }
 
-/// Seqs that the index table names, in ascending order.
-fn in_table(connection: &Connection, key: Key, prefix: i64, indexed_below: i64) -> Result<Vec<i64>> {
-    if indexed_below == 0 {
+/// Seqs that the index table names.
+fn in_table(
+    connection: &Connection,
+    key: Key,
+    prefix: i64,
+    span: Span,
+    order: Order,
+    limit: usize,
+) -> Result<Vec<i64>> {
+    if span.before <= span.after + 1 {
         return Ok(Vec::new());
     }
     let doing = "looking an entry up";
-    let sql = match key {
-        Key::Hash => "SELECT seq FROM hash_index WHERE prefix = ?1 AND seq < ?2 ORDER BY seq",
-        Key::RecordId => "SELECT seq FROM id_index WHERE prefix = ?1 AND seq < ?2 ORDER BY seq",
+    let sql = match (key, order) {
+        (Key::Hash, Order::Ascending) => {
+            "SELECT seq FROM hash_index WHERE prefix = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq LIMIT ?4"
+        }
+        (Key::Hash, Order::Descending) => {
+            "SELECT seq FROM hash_index WHERE prefix = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4"
+        }
+        (Key::RecordId, Order::Ascending) => {
+            "SELECT seq FROM id_index WHERE prefix = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq LIMIT ?4"
+        }
+        (Key::RecordId, Order::Descending) => {
+            "SELECT seq FROM id_index WHERE prefix = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq DESC LIMIT ?4"
+        }
     };
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
-    statement.query_map((prefix, indexed_below), |row| row.get(0)).and_then(Iterator::collect).doing(doing)
+    statement
+        .query_map((prefix, span.after, span.before, limit), |row| row.get(0))
+        .and_then(Iterator::collect)
+        .doing(doing)
 }
 
 impl Tail {
-    fn matches(&self, key: Key, prefix: i64) -> Vec<i64> {
+    fn matches(&self, key: Key, prefix: i64, span: Span) -> impl DoubleEndedIterator<Item = i64> + '_ {
         let set = match key {
             Key::Hash => &self.by_hash,
             Key::RecordId => &self.by_id,
         };
-        set.range((prefix, i64::MIN)..=(prefix, i64::MAX)).map(|(_, seq)| *seq).collect()
+        // A span is never empty by more than its own bounds, which a range over a set would not take.
+        let before = span.before.max(span.after + 1);
+        set.range((prefix, span.after + 1)..(prefix, before)).map(|(_, seq)| *seq)
     }
 
     fn begin(connection: &Connection, length: i64) -> Result<Self> {

@@ -3,21 +3,24 @@
 mod anchor;
 mod backup;
 mod connect;
+mod declared;
 mod file_watch;
 mod index_faults;
 mod lock_guard;
 mod lookup;
 mod open;
+mod page;
 mod read;
 mod rows;
 mod schema;
 mod verify;
+mod versions;
 mod write;
 
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use nucleus_core::entry::Head;
 use nucleus_core::{ChainEntry, Hash, VerificationError, VerificationReport};
@@ -30,9 +33,10 @@ use self::file_watch::FileWatch;
 use self::lookup::{Key, Lookup};
 use self::rows::read_head;
 use self::schema::LedgerInfo;
+use self::versions::Versions;
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
-use crate::storage::{Progress, Stats, StorageBackend, WriteTransaction};
+use crate::storage::{FieldIndex, FieldValues, OpenTransaction, Progress, Stats, StorageBackend};
 
 /// Read connections kept for the next read.
 const MAX_IDLE_READERS: usize = 8;
@@ -58,6 +62,8 @@ pub struct SqliteStorage {
     wrote: AtomicBool,
     readers: Mutex<Vec<Connection>>,
     lookup: Lookup,
+    /// The declared indexes that the database has. Replaced as a whole; read for a moment.
+    field_indexes: RwLock<Arc<Vec<FieldIndex>>>,
     /// Unset in memory, when opened read-only, and until the chain has been accepted.
     anchor: OnceLock<Anchor>,
     watch: Option<Mutex<FileWatch>>,
@@ -153,6 +159,20 @@ impl SqliteStorage {
         Ok(Reader { storage: self, connection: Some(connection) })
     }
 
+    fn field_indexes(&self) -> Arc<Vec<FieldIndex>> {
+        Arc::clone(&self.field_indexes.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs reads that look versions up in one snapshot.
+    fn with_versions<T>(&self, read: impl FnOnce(&mut Versions<'_>) -> Result<T>) -> Result<T> {
+        let connection = self.reader()?;
+        let snapshot = Snapshot::begin(&connection)?;
+        let below = committed_below(&connection)?;
+        let answer = read(&mut Versions::new(self, &connection, below, None))?;
+        snapshot.end()?;
+        Ok(answer)
+    }
+
     fn drop_readers(&self) {
         lock(&self.readers).clear();
     }
@@ -187,8 +207,13 @@ impl StorageBackend for SqliteStorage {
         &self.info.id
     }
 
-    fn write(&self, work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>) -> Result<()> {
+    fn write(self: Arc<Self>, work: &mut dyn FnMut(&OpenTransaction) -> Result<()>) -> Result<()> {
         self.run_write(work)
+    }
+
+    fn declare_indexes(&self, indexes: &[FieldIndex]) -> Result<()> {
+        self.guard()?;
+        self.make_indexes(indexes)
     }
 
     fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>> {
@@ -206,13 +231,8 @@ impl StorageBackend for SqliteStorage {
         Ok(found)
     }
 
-    fn latest_by_id(&self, id: &str) -> Result<Option<ChainEntry>> {
-        let connection = self.reader()?;
-        let snapshot = Snapshot::begin(&connection)?;
-        let below = committed_below(&connection)?;
-        let found = self.find_latest_by_id(&connection, id, below)?;
-        snapshot.end()?;
-        Ok(found)
+    fn latest_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
+        self.with_versions(|versions| versions.latest(id, stream))
     }
 
     fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
@@ -221,11 +241,15 @@ impl StorageBackend for SqliteStorage {
     }
 
     fn query(&self, filters: &QueryFilters) -> Result<QueryPage> {
+        self.with_versions(|versions| versions.page(filters))
+    }
+
+    fn field_values(&self, query: &FieldValues<'_>) -> Result<Vec<String>> {
         let connection = self.reader()?;
         let snapshot = Snapshot::begin(&connection)?;
-        let page = self.read_page(&connection, filters)?;
+        let values = self.read_field_values(&connection, query)?;
         snapshot.end()?;
-        Ok(page)
+        Ok(values)
     }
 
     fn head(&self) -> Result<Option<Head>> {

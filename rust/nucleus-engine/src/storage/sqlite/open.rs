@@ -5,7 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::time::{Duration, Instant};
 
 use nucleus_core::hash::ledger_hash;
@@ -89,11 +89,13 @@ impl SqliteStorage {
             wrote: AtomicBool::new(false),
             readers: Mutex::new(vec![reader]),
             lookup: Lookup::default(),
+            field_indexes: RwLock::default(),
             anchor: OnceLock::new(),
             watch,
             closed: AtomicBool::new(false),
             opened_in: std::process::id(),
         };
+        storage.note_indexes()?;
         if let Some(mut connection) = writer {
             storage.count_frames(&mut connection)?;
             storage.writer().connection = Some(connection);

@@ -8,6 +8,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use super::connect::Doing;
 use crate::config::check_ledger_id;
 use crate::error::{Error, Result};
+use crate::storage::FieldIndex;
 
 /// `NUCL`, in the header of every ledger file.
 pub(super) const APPLICATION_ID: i64 = 0x4E55_434C;
@@ -101,6 +102,21 @@ pub(super) fn ledger_info(connection: &Connection, path: &Path) -> Result<Ledger
     Ok(LedgerInfo { id: id.clone(), created_at: *created_at })
 }
 
+/// The indexes over payload members that a database has.
+pub(super) fn field_indexes(connection: &Connection) -> Result<Vec<FieldIndex>> {
+    let doing = "reading the declared indexes";
+    let mut statement = connection
+        .prepare("SELECT name FROM sqlite_schema WHERE type = 'index' AND name LIKE 'field:%'")
+        .doing(doing)?;
+    let mut rows = statement.query([]).doing(doing)?;
+    let mut indexes = Vec::new();
+    while let Some(row) = rows.next().doing(doing)? {
+        let name: String = row.get(0).doing(doing)?;
+        indexes.extend(FieldIndex::from_name(&name));
+    }
+    Ok(indexes)
+}
+
 /// Compares the schema with the expected one, statement by statement: a view in place of a table, a dropped trigger or
 /// a changed index would answer falsely without any row being wrong.
 fn compare_schema(connection: &Connection, path: &Path) -> Result<()> {
@@ -118,6 +134,12 @@ fn compare_schema(connection: &Connection, path: &Path) -> Result<()> {
     let refuse = |what: String| {
         Err(Error::Database(format!("{}: {what}; the file was altered: restore a backup", path.display())))
     };
+    // An index that a module once declared stays, whoever opens the file.
+    let declared =
+        |name: &str, sql: Option<&str>| FieldIndex::from_name(name).map(|index| index.sql()).as_deref() == sql;
+    let (_, found): (Vec<_>, Vec<_>) = found
+        .into_iter()
+        .partition(|(kind, name, sql)| kind == "index" && sql.is_some() && declared(name, sql.as_deref()));
     for (kind, name, sql) in &found {
         if !sql.as_deref().is_some_and(|sql| expected.contains(&sql)) {
             return refuse(format!("the schema's {kind} `{}` is not the expected one", name.escape_debug()));

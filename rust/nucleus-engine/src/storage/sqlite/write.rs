@@ -1,6 +1,7 @@
 //! The write transaction, and what a failed commit came to.
 
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use nucleus_core::entry::Head;
 use nucleus_core::{CanonicalJson, ChainEntry, Hash};
@@ -8,31 +9,41 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::connect::{Doing, Role, database_error};
 use super::lookup::Key;
-use super::rows::{COLUMNS, hash_at, read_entries, read_head};
+use super::rows::{hash_at, read_head};
+use super::versions::{Uncommitted, Versions};
 use super::{SqliteStorage, lock};
 use crate::error::{Error, Result};
-use crate::storage::WriteTransaction;
+use crate::query::{QueryFilters, QueryPage};
+use crate::storage::{OpenTransaction, WriteTransaction};
 
 /// Frames in the write-ahead log from which on a commit is followed by a checkpoint (4 MiB). The log is then written from
 /// its beginning again, which syncs faster than a file that grows.
 const CHECKPOINT_FRAMES: u64 = 1_000;
 
 /// An open write transaction on the writer's connection.
-struct Transaction<'a> {
-    storage: &'a SqliteStorage,
-    connection: &'a Connection,
-    /// Number of entries committed before.
-    committed_below: i64,
+pub(super) struct Transaction {
+    storage: Arc<SqliteStorage>,
+    connection: Connection,
     head: Option<Head>,
-    /// Seq of the first entry written here, and the hashes of all.
+    /// Seq of the first entry written here: as many were committed before.
     first_seq: u64,
+    /// The hashes of all entries written here.
     hashes: Vec<Hash>,
+    uncommitted: Uncommitted,
+    changed: bool,
+    part: Option<Part>,
+}
+
+/// What a part that is taken back returns to.
+struct Part {
+    head: Option<Head>,
+    entries: usize,
     changed: bool,
 }
 
 impl SqliteStorage {
     /// See [`crate::storage::StorageBackend::write`].
-    pub(super) fn run_write(&self, work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>) -> Result<()> {
+    pub(super) fn run_write(self: &Arc<Self>, work: &mut dyn FnMut(&OpenTransaction) -> Result<()>) -> Result<()> {
         self.guard()?;
         if self.read_only {
             return Err(Error::Config(
@@ -46,19 +57,17 @@ impl SqliteStorage {
                     .to_owned(),
             ));
         }
-        let known = slot.head;
-        if slot.connection.is_none() {
-            slot.connection = Some(self.connect_writer()?);
-        }
-        let Some(connection) = slot.connection.as_mut() else {
-            return Err(Error::Closed);
+        // The transaction owns the connection while it is open; a panic drops both, which rolls everything back.
+        let connection = match slot.connection.take() {
+            Some(connection) => connection,
+            None => self.connect_writer()?,
         };
-        let outcome = self.transact(connection, known, work);
+        let (connection, outcome) = self.transact(connection, slot.head, work);
+        slot.connection = connection;
         let result = match outcome {
             Outcome::Committed(head) => {
-                let result = self.after_commit(connection, head);
                 slot.head = head;
-                result
+                slot.connection.as_mut().map_or(Ok(()), |connection| self.after_commit(connection, head))
             }
             Outcome::Nothing => Ok(()),
             Outcome::RolledBack(error) => Err(error),
@@ -77,36 +86,51 @@ impl SqliteStorage {
         result
     }
 
+    /// Runs `work` in a transaction; the connection comes back unless it was lost.
     fn transact(
-        &self,
-        connection: &Connection,
+        self: &Arc<Self>,
+        connection: Connection,
         known: Option<Head>,
-        work: &mut dyn FnMut(&mut dyn WriteTransaction) -> Result<()>,
-    ) -> Outcome {
-        if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+        work: &mut dyn FnMut(&OpenTransaction) -> Result<()>,
+    ) -> (Option<Connection>, Outcome) {
+        if let Err(error) = execute(&connection, "BEGIN IMMEDIATE") {
             let broken = !is_busy(&error);
             let error = database_error("beginning a transaction", &error);
-            return if broken { Outcome::Broken(error) } else { Outcome::RolledBack(error) };
+            let outcome = if broken { Outcome::Broken(error) } else { Outcome::RolledBack(error) };
+            return (Some(connection), outcome);
         }
-        let mut transaction = match Transaction::begin(self, connection, known) {
-            Ok(transaction) => transaction,
-            Err(error) => return roll_back(connection, error),
+        let head = match self.head_to_continue(&connection, known) {
+            Ok(head) => head,
+            Err(error) => {
+                let outcome = roll_back(&connection, error);
+                return (Some(connection), outcome);
+            }
         };
-        if let Err(error) = work(&mut transaction) {
-            return roll_back(connection, error);
+        let shared = Arc::new(Mutex::new(Some(Transaction::new(Arc::clone(self), connection, head))));
+        let result = work(&OpenTransaction::new(Arc::clone(&shared)));
+        let Some(transaction) = lock(&shared).take() else {
+            return (None, Outcome::Broken(Error::Closed));
+        };
+        transaction.end(result)
+    }
+
+    /// The head that the transaction continues; refused where the files are no longer those that hold `known`.
+    fn head_to_continue(&self, connection: &Connection, known: Option<Head>) -> Result<Option<Head>> {
+        if let Some(watch) = &self.watch {
+            lock(watch).check()?;
         }
-        let Transaction { head, first_seq, hashes, changed, .. } = transaction;
-        if !changed {
-            return match execute(connection, "ROLLBACK") {
-                Ok(()) => Outcome::Nothing,
-                Err(error) => Outcome::Broken(database_error("ending a transaction", &error)),
-            };
+        let head = read_head(connection)?;
+        if let Some(known) = known
+            && head != Some(known)
+            && hash_at(connection, known.seq)? != Some(known.hash)
+        {
+            return Err(Error::StorageReplaced(format!(
+                "entry {} that was acknowledged earlier is no longer in the ledger's file; nothing more is written: \
+                 restore a backup, then open the ledger again",
+                known.seq
+            )));
         }
-        match execute(connection, "COMMIT") {
-            Ok(()) => Outcome::Committed(head),
-            Err(error) if is_busy(&error) => roll_back(connection, database_error("committing", &error)),
-            Err(error) => Outcome::CommitFailed { error: database_error("committing", &error), first_seq, hashes },
-        }
+        Ok(head)
     }
 
     /// What follows a commit. The entries are durable: what fails here is reported only where it means that they are
@@ -231,36 +255,47 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<bool> {
         .map(|busy| busy == 0)
 }
 
-impl<'a> Transaction<'a> {
-    fn begin(storage: &'a SqliteStorage, connection: &'a Connection, known: Option<Head>) -> Result<Self> {
-        if let Some(watch) = &storage.watch {
-            lock(watch).check()?;
-        }
-        let head = read_head(connection)?;
-        if let Some(known) = known
-            && head != Some(known)
-            && hash_at(connection, known.seq)? != Some(known.hash)
-        {
-            return Err(Error::StorageReplaced(format!(
-                "entry {} that was acknowledged earlier is no longer in the ledger's file; nothing more is written: \
-                 restore a backup, then open the ledger again",
-                known.seq
-            )));
-        }
-        let length = head.map_or(0, |head| head.seq + 1);
-        Ok(Self {
+impl Transaction {
+    fn new(storage: Arc<SqliteStorage>, connection: Connection, head: Option<Head>) -> Self {
+        let first_seq = head.map_or(0, |head| head.seq + 1);
+        Self {
             storage,
             connection,
-            committed_below: length as i64,
             head,
-            first_seq: length,
+            first_seq,
             hashes: Vec::new(),
+            uncommitted: Uncommitted::new(first_seq as i64),
             changed: false,
-        })
+            part: None,
+        }
+    }
+
+    /// Commits or rolls back, as the work came out.
+    fn end(self, result: Result<()>) -> (Option<Connection>, Outcome) {
+        let Self { connection, head, first_seq, hashes, changed, .. } = self;
+        let outcome = match result {
+            Err(error) => roll_back(&connection, error),
+            Ok(()) if !changed => match execute(&connection, "ROLLBACK") {
+                Ok(()) => Outcome::Nothing,
+                Err(error) => Outcome::Broken(database_error("ending a transaction", &error)),
+            },
+            Ok(()) => match execute(&connection, "COMMIT") {
+                Ok(()) => Outcome::Committed(head),
+                Err(error) if is_busy(&error) => roll_back(&connection, database_error("committing", &error)),
+                Err(error) => Outcome::CommitFailed { error: database_error("committing", &error), first_seq, hashes },
+            },
+        };
+        (Some(connection), outcome)
+    }
+
+    fn versions(&mut self) -> Versions<'_> {
+        let first_seq = self.first_seq as i64;
+        let uncommitted = (!self.hashes.is_empty()).then_some(&mut self.uncommitted);
+        Versions::new(&self.storage, &self.connection, first_seq, uncommitted)
     }
 }
 
-impl WriteTransaction for Transaction<'_> {
+impl WriteTransaction for Transaction {
     fn head(&mut self) -> Result<Option<Head>> {
         Ok(self.head)
     }
@@ -294,25 +329,18 @@ impl WriteTransaction for Transaction<'_> {
         Ok(())
     }
 
-    fn latest_by_id(&mut self, id: &str) -> Result<Option<ChainEntry>> {
-        if !self.hashes.is_empty() {
-            let sql = format!(
-                "SELECT {COLUMNS} FROM entries NOT INDEXED WHERE seq >= ?1 AND record_id = ?2 ORDER BY seq DESC LIMIT 1"
-            );
-            let mut statement = self.connection.prepare_cached(&sql).doing("looking a record up")?;
-            let parameters = (self.first_seq as i64, id);
-            let found = read_entries(&mut statement, parameters, &self.storage.ledger_hash)?;
-            if let Some(entry) = found.into_iter().next() {
-                return Ok(Some(entry));
-            }
-        }
-        self.storage.find_latest_by_id(self.connection, id, self.committed_below)
+    fn latest_by_id(&mut self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
+        self.versions().latest(id, stream)
+    }
+
+    fn query(&mut self, filters: &QueryFilters) -> Result<QueryPage> {
+        self.versions().page(filters)
     }
 
     fn get(&mut self, hash: &Hash) -> Result<Option<ChainEntry>> {
-        let prefix = hash.prefix();
-        let seqs = self.storage.lookup.candidates(self.connection, Key::Hash, prefix, self.committed_below)?;
-        self.storage.confirm_hash(self.connection, &seqs, hash)
+        let below = self.first_seq as i64;
+        let seqs = self.storage.lookup.candidates(&self.connection, Key::Hash, hash.prefix(), below)?;
+        self.storage.confirm_hash(&self.connection, &seqs, hash)
     }
 
     fn erase_payload(&mut self, entry: &ChainEntry) -> Result<()> {
@@ -322,5 +350,26 @@ impl WriteTransaction for Transaction<'_> {
         let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
         statement.execute((entry.seq as i64, entry.payload_hash.0.as_slice())).doing(doing)?;
         Ok(())
+    }
+
+    fn begin_part(&mut self) -> Result<()> {
+        execute(&self.connection, "SAVEPOINT part").doing("beginning a part of a transaction")?;
+        self.part = Some(Part { head: self.head, entries: self.hashes.len(), changed: self.changed });
+        Ok(())
+    }
+
+    fn end_part(&mut self, keep: bool) -> Result<()> {
+        let doing = "ending a part of a transaction";
+        let Some(part) = self.part.take() else {
+            return Ok(());
+        };
+        if !keep {
+            execute(&self.connection, "ROLLBACK TO part").doing(doing)?;
+            self.head = part.head;
+            self.hashes.truncate(part.entries);
+            self.changed = part.changed;
+            self.uncommitted = Uncommitted::new(self.first_seq as i64);
+        }
+        execute(&self.connection, "RELEASE part").doing(doing)
     }
 }

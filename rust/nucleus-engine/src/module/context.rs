@@ -1,0 +1,103 @@
+//! What a hook knows of its ledger.
+
+use std::sync::Arc;
+
+use nucleus_core::{CanonicalJson, ChainEntry};
+
+use crate::error::{Error, Result};
+use crate::query::{QueryFilters, QueryPage};
+use crate::storage::{OpenTransaction, StorageBackend};
+
+/// The state of the ledger that a hook reads.
+#[derive(Clone)]
+pub enum LedgerView {
+    /// With what the open transaction has written; of no use once it has ended.
+    Transaction(OpenTransaction),
+    /// What is committed at the time of each read.
+    Committed(Arc<dyn StorageBackend>),
+}
+
+/// Who appends, and when.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) requester_oid: Arc<str>,
+    /// The engine's clock, in ms since the Unix epoch.
+    pub(crate) recorded_at: i64,
+}
+
+/// A module's access to its ledger during one hook. Cheap to clone.
+#[derive(Clone)]
+pub struct ModuleContext {
+    pub(crate) ledger_id: Arc<str>,
+    pub(crate) module_id: Arc<str>,
+    pub(crate) config: Arc<CanonicalJson>,
+    pub(crate) view: LedgerView,
+    pub(crate) request: Option<Request>,
+}
+
+impl ModuleContext {
+    /// The ledger's id.
+    pub fn ledger_id(&self) -> &str {
+        &self.ledger_id
+    }
+
+    /// The module's own id.
+    pub fn module_id(&self) -> &str {
+        &self.module_id
+    }
+
+    /// The module's own settings: a JSON object.
+    pub fn config(&self) -> &CanonicalJson {
+        &self.config
+    }
+
+    /// What it reads.
+    pub fn view(&self) -> &LedgerView {
+        &self.view
+    }
+
+    /// Who appends; None where nobody does.
+    pub fn requester_oid(&self) -> Option<&str> {
+        self.request.as_ref().map(|request| &*request.requester_oid)
+    }
+
+    /// The engine's clock at the append, in ms since the Unix epoch; None where nobody appends.
+    pub fn recorded_at(&self) -> Option<i64> {
+        self.request.as_ref().map(|request| request.recorded_at)
+    }
+
+    /// The newest entry with this record id, in this stream where one is given.
+    pub fn latest_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
+        match &self.view {
+            LedgerView::Transaction(open) => {
+                self.still_open(open, open.with(|transaction| transaction.latest_by_id(id, stream)))
+            }
+            LedgerView::Committed(storage) => storage.latest_by_id(id, stream),
+        }
+    }
+
+    /// All entries with this record id, in this stream where one is given, oldest first.
+    pub fn history(&self, id: &str, stream: Option<&str>) -> Result<Vec<ChainEntry>> {
+        crate::query::collect_history(id, stream, |filters| self.query(filters))
+    }
+
+    /// One page of matching entries.
+    pub fn query(&self, filters: &QueryFilters) -> Result<QueryPage> {
+        filters.validate()?;
+        match &self.view {
+            LedgerView::Transaction(open) => self.still_open(open, open.with(|transaction| transaction.query(filters))),
+            LedgerView::Committed(storage) => storage.query(filters),
+        }
+    }
+
+    fn still_open<T>(&self, open: &OpenTransaction, result: Result<T>) -> Result<T> {
+        match result {
+            Err(Error::Closed) if open.ended() => Err(Error::Module {
+                module_id: self.module_id.to_string(),
+                message: "a hook's context was used after the hook had ended; read what is needed inside it".to_owned(),
+                cause: None,
+            }),
+            result => result,
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! Pages of matching entries, and distinct values of indexed members.
+
+use nucleus_core::canonical::{self, write_string};
+use nucleus_core::{CanonicalJson, ChainEntry};
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params_from_iter};
+
+use super::SqliteStorage;
+use super::connect::Doing;
+use super::lookup::Span;
+use super::rows::{COLUMNS, read_entry};
+use super::versions::Versions;
+use crate::error::{Error, Result};
+use crate::query::{Cursor, Order, QueryFilters, QueryPage, Status};
+use crate::storage::{FieldIndex, FieldValues};
+
+/// Most candidates of an id that are looked at in one statement.
+const MOST_CANDIDATES: usize = 1_024;
+
+impl Versions<'_> {
+    /// One page of matching entries.
+    pub(super) fn page(&mut self, filters: &QueryFilters) -> Result<QueryPage> {
+        let mut sieve = Sieve::new(filters);
+        // What is superseded is sifted out here, so that the database cannot know how many rows it takes.
+        let most_rows = (!filters.latest_only).then(|| sieve.rows_needed());
+        let total = if filters.with_total { Some(self.count(filters)?) } else { None };
+        let span = match filters.cursor {
+            Some(Cursor { after_seq, order: Order::Ascending }) => Span { after: after_seq, ..Span::ALL },
+            Some(Cursor { after_seq, order: Order::Descending }) => Span { before: after_seq, ..Span::ALL },
+            None => Span::ALL,
+        };
+        self.scan(filters, COLUMNS, span, most_rows, &mut |versions, row| {
+            if filters.latest_only && !versions.row_is_latest(row)? {
+                return Ok(true);
+            }
+            sieve.take(row, versions.storage)
+        })?;
+        let mut entries = sieve.entries;
+        let has_more = entries.len() > filters.limit;
+        entries.truncate(filters.limit);
+        let next_cursor =
+            entries.last().filter(|_| has_more).map(|last| Cursor { after_seq: last.seq as i64, order: filters.order });
+        Ok(QueryPage { entries, next_cursor, total })
+    }
+
+    fn count(&mut self, filters: &QueryFilters) -> Result<u64> {
+        let mut total = 0;
+        if filters.latest_only {
+            self.scan(filters, COLUMNS, Span::ALL, None, &mut |versions, row| {
+                total += u64::from(versions.row_is_latest(row)?);
+                Ok(true)
+            })?;
+        } else {
+            self.scan(filters, "count(*)", Span::ALL, None, &mut |_, row| {
+                total += row.get::<_, i64>(0).doing("counting matching entries")? as u64;
+                Ok(true)
+            })?;
+        }
+        Ok(total)
+    }
+
+    fn row_is_latest(&mut self, row: &Row<'_>) -> Result<bool> {
+        let doing = "reading an entry";
+        let seq = row.get(0).doing(doing)?;
+        let text = |index: usize| {
+            let value = row.get_ref(index).doing(doing)?;
+            value.as_str().map_err(rusqlite::Error::from).doing(doing)
+        };
+        self.is_latest(seq, text(4)?, text(5)?)
+    }
+
+    /// Hands every matching row within `span` to `visit`, in order, until it answers false.
+    fn scan(
+        &mut self,
+        filters: &QueryFilters,
+        columns: &str,
+        span: Span,
+        most_rows: Option<u64>,
+        visit: &mut dyn FnMut(&mut Self, &Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        let index = self.storage.index_for(filters);
+        let condition = Condition::of(filters, index.as_ref());
+        match &filters.id {
+            Some(id) if index.is_none() => self.scan_id(filters, columns, id, span, &condition, visit),
+            _ => {
+                let mut condition = condition;
+                condition.within(span);
+                let mut sql = condition.select(columns, index.as_ref(), filters.order);
+                if let Some(most_rows) = most_rows {
+                    sql.push_str(" LIMIT ?");
+                    condition.values.push(Value::Integer(i64::try_from(most_rows).unwrap_or(i64::MAX)));
+                }
+                self.run(&sql, &condition.values, visit).map(|_| ())
+            }
+        }
+    }
+
+    /// The same for the versions of one id, in chunks: an id may have any number of them.
+    fn scan_id(
+        &mut self,
+        filters: &QueryFilters,
+        columns: &str,
+        id: &str,
+        mut span: Span,
+        condition: &Condition,
+        visit: &mut dyn FnMut(&mut Self, &Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        let sql = condition.select_candidates(columns, filters.order);
+        let mut chunk = filters.limit.saturating_add(1).min(MOST_CANDIDATES);
+        loop {
+            let seqs = self.candidates(id, span, filters.order, chunk)?;
+            let (Some(last), full) = (seqs.last().copied(), seqs.len() == chunk) else {
+                return Ok(());
+            };
+            let list: Vec<String> = seqs.iter().map(ToString::to_string).collect();
+            let mut values = condition.values.clone();
+            values.push(Value::Text(format!("[{}]", list.join(","))));
+            if !self.run(&sql, &values, visit)? || !full {
+                return Ok(());
+            }
+            match filters.order {
+                Order::Ascending => span.after = last,
+                Order::Descending => span.before = last,
+            }
+            chunk = MOST_CANDIDATES;
+        }
+    }
+
+    /// Runs one statement; false where `visit` has had enough.
+    fn run(
+        &mut self,
+        sql: &str,
+        values: &[Value],
+        visit: &mut dyn FnMut(&mut Self, &Row<'_>) -> Result<bool>,
+    ) -> Result<bool> {
+        let doing = "querying entries";
+        let connection = self.connection;
+        let mut statement = connection.prepare_cached(sql).doing(doing)?;
+        let mut rows = statement.query(params_from_iter(values)).doing(doing)?;
+        while let Some(row) = rows.next().doing(doing)? {
+            if !visit(self, row)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Passes over the offset and keeps one entry more than the page has, which tells whether there is a next one.
+struct Sieve {
+    offset: u64,
+    limit: usize,
+    entries: Vec<ChainEntry>,
+}
+
+impl Sieve {
+    fn new(filters: &QueryFilters) -> Self {
+        Self { offset: filters.offset, limit: filters.limit, entries: Vec::new() }
+    }
+
+    fn rows_needed(&self) -> u64 {
+        self.offset.saturating_add(self.limit as u64).saturating_add(1)
+    }
+
+    /// Takes a row; false once the page is full.
+    fn take(&mut self, row: &Row<'_>, storage: &SqliteStorage) -> Result<bool> {
+        if self.offset > 0 {
+            self.offset -= 1;
+            return Ok(true);
+        }
+        self.entries.push(read_entry(row, &storage.ledger_hash)?);
+        Ok(self.entries.len() <= self.limit)
+    }
+}
+
+/// The WHERE clause of a query, with its parameters in order.
+struct Condition {
+    terms: Vec<String>,
+    values: Vec<Value>,
+}
+
+impl Condition {
+    fn of(filters: &QueryFilters, index: Option<&FieldIndex>) -> Self {
+        let mut condition = Self { terms: Vec::new(), values: Vec::new() };
+        match (&filters.stream, index) {
+            // As the index itself has it, so that SQLite sees that it applies.
+            (_, Some(index)) => condition.terms.push(format!("stream = '{}'", index.stream())),
+            (Some(stream), None) => condition.add("stream = ?", Value::Text(stream.clone())),
+            (None, None) => {}
+        }
+        if let Some(id) = &filters.id {
+            condition.add("record_id = ?", Value::Text(id.clone()));
+        }
+        if let Some(since) = filters.since {
+            condition.add("timestamp >= ?", Value::Integer(since));
+        }
+        if let Some(until) = filters.until {
+            condition.add("timestamp < ?", Value::Integer(until));
+        }
+        for (field, value) in &filters.payload {
+            condition.member(field, value, index);
+        }
+        if let Some((status, now_ms)) = filters.status {
+            condition.status(status, now_ms / 1000);
+        }
+        condition
+    }
+
+    fn add(&mut self, term: &str, value: Value) {
+        self.terms.push(term.to_owned());
+        self.values.push(value);
+    }
+
+    /// `->` answers the member's own canonical text, so that `true` is not `1`, nor `"1"`.
+    fn member(&mut self, field: &str, value: &CanonicalJson, index: Option<&FieldIndex>) {
+        if index.is_some_and(|index| index.fields().iter().any(|indexed| indexed == field)) {
+            self.terms.push(format!("{} = ?", FieldIndex::expression(field)));
+        } else {
+            let mut path = String::from("$.");
+            write_string(&mut path, field);
+            self.terms.push("payload -> ? = ?".to_owned());
+            self.values.push(Value::Text(path));
+        }
+        self.values.push(Value::Text(value.as_str().to_owned()));
+    }
+
+    /// An `exp` that is no integer says nothing about time.
+    fn status(&mut self, status: Status, now_seconds: i64) {
+        let ended = "coalesce(payload -> '$.action' IN ('\"revoke\"', '\"retire\"'), 0)";
+        let expired = "coalesce(json_type(payload, '$.exp') = 'integer' AND payload ->> '$.exp' <= ?, 0)";
+        self.terms.push("payload IS NOT NULL".to_owned());
+        match status {
+            Status::Revoked => self.terms.push("payload -> '$.action' = '\"revoke\"'".to_owned()),
+            Status::Retired => self.terms.push("payload -> '$.action' = '\"retire\"'".to_owned()),
+            Status::Active => self.add(&format!("NOT {ended} AND NOT {expired}"), Value::Integer(now_seconds)),
+            Status::Expired => self.add(&format!("NOT {ended} AND {expired}"), Value::Integer(now_seconds)),
+        }
+    }
+
+    fn within(&mut self, span: Span) {
+        if span.after != Span::ALL.after {
+            self.add("seq > ?", Value::Integer(span.after));
+        }
+        if span.before != Span::ALL.before {
+            self.add("seq < ?", Value::Integer(span.before));
+        }
+    }
+
+    fn select(&self, columns: &str, index: Option<&FieldIndex>, order: Order) -> String {
+        let terms = if self.terms.is_empty() { "true".to_owned() } else { self.terms.join(" AND ") };
+        let by = index.map_or(String::new(), |index| format!(" INDEXED BY \"{}\"", index.name()));
+        format!("SELECT {columns} FROM entries{by} WHERE {terms} ORDER BY seq {}", direction(order))
+    }
+
+    fn select_candidates(&self, columns: &str, order: Order) -> String {
+        format!(
+            "SELECT {columns} FROM entries WHERE {} AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq {}",
+            self.terms.join(" AND "),
+            direction(order)
+        )
+    }
+}
+
+fn direction(order: Order) -> &'static str {
+    match order {
+        Order::Ascending => "ASC",
+        Order::Descending => "DESC",
+    }
+}
+
+impl SqliteStorage {
+    /// The index with the most members among those whose members a query all names.
+    fn index_for(&self, filters: &QueryFilters) -> Option<FieldIndex> {
+        let stream = filters.stream.as_deref()?;
+        if filters.payload.is_empty() {
+            return None;
+        }
+        let named = |field: &String| filters.payload.iter().any(|(name, _)| name == field);
+        let indexes = self.field_indexes();
+        let fitting = indexes.iter().filter(|index| index.stream() == stream && index.fields().iter().all(named));
+        fitting.max_by_key(|index| index.fields().len()).cloned()
+    }
+
+    /// See [`crate::storage::StorageBackend::field_values`].
+    pub(super) fn read_field_values(&self, connection: &Connection, query: &FieldValues<'_>) -> Result<Vec<String>> {
+        let wanted: Vec<&str> = query.payload.iter().map(|(name, _)| name.as_str()).chain([query.field]).collect();
+        let indexes = self.field_indexes();
+        let Some(index) = indexes.iter().find(|index| index.stream() == query.stream && index.fields() == wanted)
+        else {
+            return Err(Error::Config(format!(
+                "no module has declared an index over {} of stream `{}`; the values cannot be listed",
+                wanted.join(", ").escape_debug(),
+                query.stream.escape_debug()
+            )));
+        };
+        let mut terms = vec![format!("stream = '{}'", index.stream())];
+        terms.extend(query.payload.iter().map(|(name, _)| format!("{} = ?", FieldIndex::expression(name))));
+        let value = FieldIndex::expression(query.field);
+        terms.push(format!("{value} > ?"));
+        // One seek for each distinct value, however many entries share it. Strings alone begin with a quote.
+        let sql = format!(
+            "SELECT {value} FROM entries INDEXED BY \"{}\" WHERE {} ORDER BY {value} LIMIT 1",
+            index.name(),
+            terms.join(" AND ")
+        );
+        let doing = "listing the values of a member";
+        let mut statement = connection.prepare_cached(&sql).doing(doing)?;
+        let mut last = match query.after {
+            None => "\"".to_owned(),
+            Some(after) => {
+                let mut text = String::new();
+                write_string(&mut text, after);
+                text
+            }
+        };
+        let mut values = Vec::new();
+        while values.len() < query.limit {
+            let parameters = query.payload.iter().map(|(_, value)| value.as_str()).chain([last.as_str()]);
+            let mut rows = statement.query(params_from_iter(parameters)).doing(doing)?;
+            let next: Option<String> = match rows.next().doing(doing)? {
+                Some(row) => Some(row.get(0).doing(doing)?),
+                None => None,
+            };
+            drop(rows);
+            match next.as_deref().map(canonical::string_value) {
+                Some(Some(value)) => values.push(value),
+                _ => break,
+            }
+            last = next.unwrap_or_default();
+        }
+        Ok(values)
+    }
+}

@@ -1,0 +1,147 @@
+//! The versions of records, as one connection sees them: the newest of an id, and queries that ask for it.
+
+use std::collections::HashMap;
+
+use nucleus_core::ChainEntry;
+use nucleus_core::hash::record_id_prefix;
+use rusqlite::Connection;
+
+use super::SqliteStorage;
+use super::connect::Doing;
+use super::lookup::{Key, Span};
+use super::rows::read_entries;
+use crate::error::Result;
+use crate::query::Order;
+
+/// Candidates looked at together: nearly always there is one, and an id may have any number.
+const CHUNK: usize = 8;
+
+/// Seqs by record id of what a transaction has written, which the shared look-up map must not know yet.
+#[derive(Debug)]
+pub(super) struct Uncommitted {
+    /// Entries from `first_seq` to here are in the map.
+    loaded_below: i64,
+    by_id: HashMap<String, Vec<i64>>,
+}
+
+impl Uncommitted {
+    /// Of a transaction whose first entry has this seq.
+    pub(super) fn new(first_seq: i64) -> Self {
+        Self { loaded_below: first_seq, by_id: HashMap::new() }
+    }
+
+    /// Ascending seqs of the entries with this id.
+    fn seqs(&mut self, connection: &Connection, id: &str) -> Result<&[i64]> {
+        let doing = "reading what a transaction has written";
+        let sql = "SELECT seq, record_id FROM entries NOT INDEXED WHERE seq >= ?1 ORDER BY seq";
+        let mut statement = connection.prepare_cached(sql).doing(doing)?;
+        let mut rows = statement.query([self.loaded_below]).doing(doing)?;
+        while let Some(row) = rows.next().doing(doing)? {
+            let (seq, id): (i64, String) = (row.get(0).doing(doing)?, row.get(1).doing(doing)?);
+            self.by_id.entry(id).or_default().push(seq);
+            self.loaded_below = seq + 1;
+        }
+        Ok(self.by_id.get(id).map_or(&[], Vec::as_slice))
+    }
+}
+
+/// Looks versions up on one connection.
+pub(super) struct Versions<'a> {
+    pub(super) storage: &'a SqliteStorage,
+    pub(super) connection: &'a Connection,
+    /// Number of entries committed before what the connection itself has written.
+    committed_below: i64,
+    uncommitted: Option<&'a mut Uncommitted>,
+}
+
+impl<'a> Versions<'a> {
+    pub(super) fn new(
+        storage: &'a SqliteStorage,
+        connection: &'a Connection,
+        committed_below: i64,
+        uncommitted: Option<&'a mut Uncommitted>,
+    ) -> Self {
+        Self { storage, connection, committed_below, uncommitted }
+    }
+
+    /// At most `limit` seqs within `span` of entries that may have this id, in `order`.
+    pub(super) fn candidates(&mut self, id: &str, span: Span, order: Order, limit: usize) -> Result<Vec<i64>> {
+        let mut own = match &mut self.uncommitted {
+            Some(uncommitted) => uncommitted.seqs(self.connection, id)?.to_vec(),
+            None => Vec::new(),
+        };
+        own.retain(|seq| span.contains(*seq));
+        let below = self.committed_below;
+        let committed = || {
+            let prefix = record_id_prefix(id);
+            self.storage.lookup.candidates_in(self.connection, Key::RecordId, prefix, below, span, order, limit)
+        };
+        let mut seqs = match order {
+            Order::Ascending => {
+                let mut seqs = committed()?;
+                seqs.append(&mut own);
+                seqs
+            }
+            Order::Descending => {
+                own.reverse();
+                if own.len() < limit {
+                    own.append(&mut committed()?);
+                }
+                own
+            }
+        };
+        seqs.truncate(limit);
+        Ok(seqs)
+    }
+
+    /// The newest entry with this id, in this stream where one is given.
+    pub(super) fn latest(&mut self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
+        let mut span = Span::ALL;
+        let mut chunk = CHUNK;
+        loop {
+            let seqs = self.candidates(id, span, Order::Descending, chunk)?;
+            for seq in &seqs {
+                let found = self.entry_with_id(*seq, id, stream)?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+            }
+            match seqs.last() {
+                Some(last) if seqs.len() == chunk => span.before = *last,
+                _ => return Ok(None),
+            }
+            chunk *= 2;
+        }
+    }
+
+    /// Whether no newer entry has the same id and stream as the one at `seq`.
+    pub(super) fn is_latest(&mut self, seq: i64, id: &str, stream: &str) -> Result<bool> {
+        let mut span = Span { after: seq, ..Span::ALL };
+        loop {
+            let seqs = self.candidates(id, span, Order::Descending, CHUNK)?;
+            for newer in &seqs {
+                if self.has_id(*newer, id, stream)? {
+                    return Ok(false);
+                }
+            }
+            match seqs.last() {
+                Some(last) if seqs.len() == CHUNK => span.before = *last,
+                _ => return Ok(true),
+            }
+        }
+    }
+
+    fn entry_with_id(&self, seq: i64, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
+        let sql = "SELECT seq, format, hash, prev_hash, record_id, stream, timestamp, payload, salt, payload_hash, meta \
+                   FROM entries WHERE seq = ?1 AND record_id = ?2 AND (?3 IS NULL OR stream = ?3)";
+        let mut statement = self.connection.prepare_cached(sql).doing("reading an entry")?;
+        let found = read_entries(&mut statement, (seq, id, stream), &self.storage.ledger_hash)?;
+        Ok(found.into_iter().next())
+    }
+
+    fn has_id(&self, seq: i64, id: &str, stream: &str) -> Result<bool> {
+        let doing = "looking for a newer version";
+        let sql = "SELECT 1 FROM entries WHERE seq = ?1 AND record_id = ?2 AND stream = ?3";
+        self.connection.prepare_cached(sql).doing(doing)?.exists((seq, id, stream)).doing(doing)
+    }
+}
