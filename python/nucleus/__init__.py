@@ -14,6 +14,8 @@ from importlib.metadata import version
 from nucleus._core import (
     BUILD_PROFILE,
     ChainEntry,
+    ModuleContext,
+    ModuleInfo,
     QueryPage,
     Record,
     VerificationError,
@@ -49,7 +51,8 @@ from nucleus.errors import (
 )
 from nucleus.exporting import ExportHeader
 from nucleus.importing import import_ledger
-from nucleus.ledger import Ledger, ModuleConfig, create_ledger
+from nucleus.ledger import Ledger, create_ledger
+from nucleus.modules import Module, ModuleConfig
 from nucleus.query import QueryFilters
 from nucleus.storage import (
     InMemoryStorage,
@@ -78,9 +81,12 @@ __all__ = [
     "InvalidRecordError",
     "Ledger",
     "LedgerClosedError",
+    "Module",
     "ModuleAlreadyRegisteredError",
     "ModuleConfig",
+    "ModuleContext",
     "ModuleError",
+    "ModuleInfo",
     "ModuleLifecycleError",
     "NucleusError",
     "QueryFilters",

@@ -1,7 +1,7 @@
 """The compiled core: hashing, canonical JSON, verification, storage and the engine."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal, final
+from typing import Any, ClassVar, Final, Literal, final
 
 BUILD_PROFILE: Final[Literal["release", "debug"]]
 """How the compiled module was built; a debug build is many times slower."""
@@ -210,6 +210,71 @@ class QueryPage:
         """Number of all matching entries, when it was asked for."""
 
 @final
+class ModuleInfo:
+    """What is known of one module of a ledger."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def version(self) -> str: ...
+    @property
+    def state(self) -> Literal["registered", "initialised", "started", "stopped", "failed"]: ...
+    @property
+    def registered_at(self) -> int:
+        """When it was registered, in milliseconds since the Unix epoch."""
+    @property
+    def streams(self) -> tuple[str, ...]: ...
+    @property
+    def resource_kind(self) -> str | None: ...
+    @property
+    def failures(self) -> int:
+        """How often ``after_append`` or ``stop`` failed: neither failure reaches a caller."""
+    @property
+    def last_failure(self) -> str | None: ...
+    def __eq__(self, other: object, /) -> bool: ...
+    __hash__: ClassVar[None]  # type: ignore[assignment]
+
+@final
+class ModuleContext:
+    """A module's access to its ledger during one hook.
+
+    In ``before_append`` and ``before_redact`` it shows what the open transaction has written as well, and is of no use
+    once the hook has ended: then it raises ModuleError.
+    """
+
+    @property
+    def ledger_id(self) -> str: ...
+    @property
+    def module_id(self) -> str: ...
+    @property
+    def config(self) -> dict[str, Any]:
+        """The module's own settings."""
+    @property
+    def requester_oid(self) -> str | None:
+        """Who appends; None where nobody does."""
+    @property
+    def recorded_at(self) -> int | None:
+        """The engine's clock at the append, in milliseconds since the Unix epoch; None where nobody appends."""
+    def get_by_id(self, id: str, *, stream: str | None = None) -> ChainEntry | None: ...
+    def history(self, id: str, *, stream: str | None = None) -> list[ChainEntry]: ...
+    def query(
+        self,
+        *,
+        stream: str | None = None,
+        id: str | None = None,
+        since: int | None = None,
+        until: int | None = None,
+        payload: dict[str, Any] | None = None,
+        limit: int = ...,
+        offset: int = ...,
+        cursor: str | None = None,
+        order: Literal["asc", "desc"] = "asc",
+        with_total: bool = False,
+        latest_only: bool = False,
+        status: Literal["active", "revoked", "expired", "retired"] | None = None,
+    ) -> QueryPage: ...
+
+@final
 class Engine:
     """One open ledger. Thread-safe; every blocking call releases the GIL.
 
@@ -225,10 +290,11 @@ class Engine:
         accept_rollback: accept a chain that is shorter than its anchor file says, and rewrite the anchor.
         expected_head: the head hash known from elsewhere; the chain must end in it.
         expected_length: the number of entries known from elsewhere.
+        modules: id, version, settings, and what makes the object of a module written in Python (None: built in).
         progress: called as ``progress(done, total)`` on the calling thread while verifying at open.
 
     Raises:
-        ConfigError, IntegrityError, SchemaVersionError, DatabaseError
+        ConfigError, IntegrityError, SchemaVersionError, DatabaseError, ModuleError
     """
 
     def __new__(
@@ -244,6 +310,7 @@ class Engine:
         accept_rollback: bool = False,
         expected_head: str | None = None,
         expected_length: int | None = None,
+        modules: Sequence[tuple[str, str, Mapping[str, Any], Callable[[Mapping[str, Any]], Any] | None]] | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> Engine: ...
     @property
@@ -261,8 +328,25 @@ class Engine:
         self, records: Sequence[Record | Mapping[str, Any]], requester_oid: str, *, expected_head: str | None = None
     ) -> list[ChainEntry]: ...
     def get(self, hash: str) -> ChainEntry | None: ...
-    def get_by_id(self, id: str) -> ChainEntry | None: ...
-    def history(self, id: str) -> list[ChainEntry]: ...
+    def get_by_id(self, id: str, *, stream: str | None = None) -> ChainEntry | None: ...
+    def history(self, id: str, *, stream: str | None = None) -> list[ChainEntry]: ...
+    def field_values(
+        self,
+        stream: str,
+        field: str,
+        *,
+        payload: dict[str, Any] | None = None,
+        after: str | None = None,
+        limit: int = ...,
+    ) -> list[str]:
+        """Distinct string values of a payload member, in a fixed order, behind ``after``.
+
+        A module must have declared an index over the members of ``payload``, in that order, and then ``field``.
+        """
+    def modules(self) -> list[ModuleInfo]:
+        """What is known of each module, in the order of registration."""
+    def implementation(self, id: str) -> Any:
+        """The object of a module written in Python; None for a built-in one. Raises UnknownModuleError."""
     def range(self, start_seq: int, limit: int) -> list[ChainEntry]:
         """At most ``limit`` entries from ``start_seq`` on, in chain order.
 
@@ -275,12 +359,14 @@ class Engine:
         id: str | None = None,
         since: int | None = None,
         until: int | None = None,
-        payload: Mapping[str, Any] | None = None,
+        payload: dict[str, Any] | None = None,
         limit: int = ...,
         offset: int = ...,
         cursor: str | None = None,
         order: Literal["asc", "desc"] = "asc",
         with_total: bool = False,
+        latest_only: bool = False,
+        status: Literal["active", "revoked", "expired", "retired"] | None = None,
     ) -> QueryPage: ...
     def head(self) -> tuple[int, str] | None: ...
     def __len__(self) -> int: ...

@@ -12,7 +12,8 @@ from nucleus._core import ChainEntry, QueryPage, Record, VerificationReport
 from nucleus.auth.context import RequestContext
 from nucleus.errors import ForkedLedgerError, LedgerClosedError
 from nucleus.exporting import BinaryWriter
-from nucleus.ledger import Ledger, ModuleConfig, Progress, create_ledger
+from nucleus.ledger import Ledger, Progress, create_ledger
+from nucleus.modules.config import ModuleConfig
 from nucleus.query import QueryFilters
 from nucleus.storage import StorageConfig
 
@@ -130,13 +131,17 @@ class AsyncLedger:
         """Return the entry with this hash, or None; see :meth:`nucleus.Ledger.get`."""
         return await self._run(lambda: self._ledger.get(hash, context))
 
-    async def get_by_id(self, id: str, context: RequestContext | None = None) -> ChainEntry | None:
+    async def get_by_id(
+        self, id: str, context: RequestContext | None = None, *, stream: str | None = None
+    ) -> ChainEntry | None:
         """Return the newest entry whose record has this id, or None; see :meth:`nucleus.Ledger.get_by_id`."""
-        return await self._run(lambda: self._ledger.get_by_id(id, context))
+        return await self._run(lambda: self._ledger.get_by_id(id, context, stream=stream))
 
-    async def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
+    async def history(
+        self, id: str, context: RequestContext | None = None, *, stream: str | None = None
+    ) -> list[ChainEntry]:
         """Return all entries whose record has this id; see :meth:`nucleus.Ledger.history`."""
-        return await self._run(lambda: self._ledger.history(id, context))
+        return await self._run(lambda: self._ledger.history(id, context, stream=stream))
 
     async def query(self, filters: QueryFilters, context: RequestContext | None = None) -> QueryPage:
         """Return one page of the entries that match; see :meth:`nucleus.Ledger.query`."""
@@ -152,6 +157,13 @@ class AsyncLedger:
         while page := await self._run(lambda: next(pages, None)):
             for entry in page:
                 yield entry
+
+    async def run(self, work: Callable[[Ledger], T]) -> T:
+        """Call ``work(ledger)`` in a thread of the ledger, for what has no method of its own here: the modules.
+
+        ``await ledger.run(lambda ledger: ledger.modules.get("asset").transfer("a-1", to_oid=bob, context=alice))``
+        """
+        return await self._run(lambda: work(self._ledger))
 
     async def head(self) -> tuple[int, str] | None:
         """Return (seq, hash) of the newest entry, or None when the ledger is empty."""

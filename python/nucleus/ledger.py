@@ -2,35 +2,22 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
 from nucleus._core import ChainEntry, Engine, QueryPage, Record, VerificationReport
 from nucleus.auth.context import RequestContext
-from nucleus.errors import ContextRequiredError, InvalidRecordError, UnknownModuleError
+from nucleus.errors import ContextRequiredError, InvalidRecordError
 from nucleus.exporting import BinaryWriter, read_pages, write_export
+from nucleus.modules.config import ModuleConfig
+from nucleus.modules.loading import engine_modules
+from nucleus.modules.proxy import Modules
 from nucleus.query import QueryFilters
 from nucleus.storage import InMemoryStorage, StorageConfig
 
 Progress = Callable[[int, int], object]
 """Called as ``progress(done, total)`` now and then during long work; an exception it raises stops the work."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleConfig:
-    """A module that a ledger runs.
-
-    Args:
-        id: the module's id, e.g. ``"proof"``.
-        version: the module's version, e.g. ``"1.0.0"``.
-        config: the module's own settings.
-    """
-
-    id: str
-    version: str
-    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def create_ledger(
@@ -51,7 +38,8 @@ def create_ledger(
         id: the ledger's id, 1 to 255 bytes of UTF-8 without control characters. It is part of every hash, so a chain
             cannot be passed off as another ledger's. None takes it from an existing file.
         storage: where the ledger is kept, from :func:`nucleus.sqlite_storage` and its siblings; None is memory.
-        modules: the modules it runs. This release knows none yet.
+        modules: the modules it runs, in the order of their hooks: the built-in ``proof``, ``asset``, ``token`` and
+            ``connect``, modules written in Python, and those that installed distributions offer.
         verify_on_open: recompute every hash and link first, and refuse a ledger that does not add up.
         expected_head: head hash known from elsewhere (64 hexadecimal digits): the chain must end in it.
         expected_length: number of entries known from elsewhere: the chain must have as many.
@@ -65,10 +53,10 @@ def create_ledger(
         SchemaVersionError: the file was written by a newer version of Nucleus.
         DatabaseError: the file cannot be read, or is not a ledger.
         UnknownModuleError: ``modules`` names a module that does not exist.
+        ModuleAlreadyRegisteredError: ``modules`` names a module twice.
+        ModuleLifecycleError: a module could not be made, initialised or started; its own exception is the cause.
+        ModuleError: there is no such version of a module, or its settings do not suit it.
     """
-    if modules:
-        unknown = modules[0].id
-        raise UnknownModuleError(f"there is no module `{unknown}`; leave it out of modules", module_id=unknown)
     options: dict[str, Any] = {}
     if storage is not None and not isinstance(storage, InMemoryStorage):
         options = {
@@ -84,6 +72,7 @@ def create_ledger(
         accept_rollback=accept_rollback,
         expected_head=expected_head,
         expected_length=expected_length,
+        modules=engine_modules(modules),
         progress=progress,
         **options,
     )
@@ -118,6 +107,11 @@ class Ledger:
         """True after :meth:`close`."""
         return self._engine.closed
 
+    @property
+    def modules(self) -> Modules:
+        """The modules that the ledger runs."""
+        return Modules(self)
+
     def append(
         self,
         record: Record | Mapping[str, Any],
@@ -139,6 +133,7 @@ class Ledger:
             ContextRequiredError: nobody asks.
             InvalidRecordError: the record is out of bounds or has no canonical form; the message names the place.
             ConflictError: ``unique`` and the id is there with other content, or the head is not ``expected_head``.
+            RecordRefusedError: a module refuses the record.
             CommitInDoubtError: whether the record is durable is not known.
         """
         requester_oid = require_oid(context)
@@ -162,6 +157,7 @@ class Ledger:
             ContextRequiredError: nobody asks.
             InvalidRecordError: a record is out of bounds or has no canonical form; the message names which and where.
             ConflictError: the head is not ``expected_head``.
+            RecordRefusedError: a module refuses one of the records.
             CommitInDoubtError: whether the records are durable is not known.
         """
         requester_oid = require_oid(context)
@@ -177,23 +173,30 @@ class Ledger:
         require_oid(context)
         return self._engine.get(hash)
 
-    def get_by_id(self, id: str, context: RequestContext | None = None) -> ChainEntry | None:
+    def get_by_id(
+        self, id: str, context: RequestContext | None = None, *, stream: str | None = None
+    ) -> ChainEntry | None:
         """Return the newest entry whose record has this id, or None.
 
-        Raises:
-            ContextRequiredError: nobody asks.
-        """
-        require_oid(context)
-        return self._engine.get_by_id(id)
-
-    def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
-        """Return all entries whose record has this id, in chain order.
+        Args:
+            id: the record's id.
+            context: who asks.
+            stream: look in this stream only; the same id may be in use in several.
 
         Raises:
             ContextRequiredError: nobody asks.
         """
         require_oid(context)
-        return self._engine.history(id)
+        return self._engine.get_by_id(id, stream=stream)
+
+    def history(self, id: str, context: RequestContext | None = None, *, stream: str | None = None) -> list[ChainEntry]:
+        """Return all entries whose record has this id, in chain order; with ``stream``, those in it.
+
+        Raises:
+            ContextRequiredError: nobody asks.
+        """
+        require_oid(context)
+        return self._engine.history(id, stream=stream)
 
     def query(self, filters: QueryFilters, context: RequestContext | None = None) -> QueryPage:
         """Return one page of the entries that match the filters.
@@ -209,13 +212,29 @@ class Ledger:
             id=filters.id,
             since=filters.since,
             until=filters.until,
-            payload=filters.payload,
+            payload=None if filters.payload is None else dict(filters.payload),
             limit=filters.limit,
             offset=filters.offset,
             cursor=filters.cursor,
             order=filters.order,
             with_total=filters.with_total,
+            latest_only=filters.latest_only,
+            status=filters.status,
         )
+
+    def _field_values(
+        self,
+        stream: str,
+        field: str,
+        *,
+        payload: Mapping[str, Any],
+        after: str | None,
+        limit: int,
+        context: RequestContext | None,
+    ) -> list[str]:
+        """Return distinct values of a payload member that a module declares, for the handles."""
+        require_oid(context)
+        return self._engine.field_values(stream, field, payload=dict(payload), after=after, limit=limit)
 
     def entries(
         self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
@@ -300,6 +319,7 @@ class Ledger:
         Raises:
             ContextRequiredError: nobody asks.
             ConflictError: there is no entry with this hash, or it is one of the engine's own, which stay.
+            RecordRefusedError: a module's state depends on the payload.
             ConfigError: ``hash`` is not 64 hexadecimal digits.
             InvalidRecordError: ``reason`` is empty.
             CommitInDoubtError: whether the erasure is durable is not known.
@@ -380,7 +400,7 @@ class Ledger:
         return self._engine.stats()
 
     def close(self) -> None:
-        """Close the ledger; closing twice does nothing."""
+        """Stop the modules, the last first, and close the ledger; closing twice does nothing."""
         self._engine.close()
 
     def __enter__(self) -> Self:

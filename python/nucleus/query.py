@@ -19,6 +19,10 @@ class QueryFilters:
         since: timestamp at least this, in milliseconds since the Unix epoch.
         until: timestamp below this, in milliseconds since the Unix epoch.
         payload: top-level members of the payload that must have exactly these values; ``True`` is not ``1``.
+        latest_only: only entries that no newer one with the same id and stream supersedes.
+        status: only entries by which a record of a module's stream is ``"active"``, ``"revoked"``, ``"retired"`` or
+            ``"expired"`` now: by the payload's ``action``, then by its ``exp``, in seconds since the Unix epoch.
+            Together with ``latest_only`` that is what the record has come to.
         limit: most entries on the page, 1 to 10,000.
         offset: matching entries to pass over first. Its cost grows with it: prefer ``cursor``.
         cursor: ``next_cursor`` of the page before, with otherwise unchanged filters.
@@ -34,6 +38,8 @@ class QueryFilters:
     since: int | None = None
     until: int | None = None
     payload: Mapping[str, Any] | None = None
+    latest_only: bool = False
+    status: Literal["active", "revoked", "expired", "retired"] | None = None
     limit: int = 100
     offset: int = 0
     cursor: str | None = None

@@ -1,0 +1,163 @@
+"""The handle of the module ``asset``: things with one owner at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nucleus._core import ChainEntry, Record
+from nucleus.auth.context import RequestContext
+from nucleus.errors import RecordRefusedError
+from nucleus.modules.listing import ListResult
+from nucleus.modules.state import Status, given, list_newest, status_of
+
+if TYPE_CHECKING:
+    from nucleus.ledger import Ledger
+
+STREAM = "assets"
+RESERVED = frozenset({"action", "status", "reason", "owner_oid", "issuer_oid"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """What an asset has come to.
+
+    Attributes:
+        id: the asset's id.
+        status: ``active`` or ``retired``.
+        owner_oid: its current owner.
+        issuer_oid: who issued it.
+        payload: its further members.
+        reason: why it was transferred or retired last, where that was said.
+        entry: the newest entry of it.
+    """
+
+    id: str
+    status: str
+    owner_oid: str
+    issuer_oid: str | None
+    payload: Mapping[str, Any]
+    reason: str | None
+    entry: ChainEntry = field(repr=False)
+
+
+def _read(entry: ChainEntry) -> Asset:
+    payload = entry.record.payload or {}
+    return Asset(
+        id=entry.record.id,
+        status=status_of(entry),
+        owner_oid=payload.get("owner_oid", ""),
+        issuer_oid=payload.get("issuer_oid"),
+        payload={name: value for name, value in payload.items() if name not in RESERVED},
+        reason=payload.get("reason"),
+        entry=entry,
+    )
+
+
+def _members(payload: Mapping[str, Any] | None) -> dict[str, Any]:
+    members = dict(payload or {})
+    taken = sorted(RESERVED & members.keys())
+    if taken:
+        raise RecordRefusedError(
+            f"module `asset` refused the payload: `{taken[0]}` is reserved; the handle's own arguments say it",
+            module_id="asset",
+        )
+    return members
+
+
+class Assets:
+    """Registers, transfers and finds assets. ``ledger.modules.get("asset")`` makes one; it holds no state.
+
+    Besides what is named below, every method raises what :class:`~nucleus.Ledger` raises.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def register(
+        self,
+        id: str,
+        *,
+        owner_oid: str,
+        payload: Mapping[str, Any] | None = None,
+        issuer_oid: str | None = None,
+        context: RequestContext | None = None,
+    ) -> ChainEntry:
+        """Register an asset.
+
+        Args:
+            id: the asset's id, not in use yet.
+            owner_oid: its first owner.
+            payload: further members; ``action``, ``status``, ``reason``, ``owner_oid`` and ``issuer_oid`` are reserved.
+            issuer_oid: who issues it, and may update and retire it besides its owner.
+            context: who asks.
+
+        Raises:
+            RecordRefusedError: an OID is malformed, a name is reserved, or there is an asset with this id.
+        """
+        own = {"action": "register", "owner_oid": owner_oid, **given(issuer_oid=issuer_oid)}
+        return self._ledger.append(Record(id, STREAM, {**_members(payload), **own}), context)
+
+    def transfer(
+        self, id: str, *, to_oid: str, reason: str | None = None, context: RequestContext | None = None
+    ) -> ChainEntry:
+        """Give an asset to another owner.
+
+        Raises:
+            RecordRefusedError: there is none, it is retired, or another than its current owner asks.
+        """
+        payload = {"action": "transfer", "owner_oid": to_oid, **given(reason=reason)}
+        return self._ledger.append(Record(id, STREAM, payload), context)
+
+    def update(self, id: str, *, payload: Mapping[str, Any], context: RequestContext | None = None) -> ChainEntry:
+        """Replace members of an asset; those that are None are removed, those that are not named stay.
+
+        Raises:
+            RecordRefusedError: there is none, it is retired, nothing is named, a name is reserved, or another than its
+                current owner or issuer asks.
+        """
+        return self._ledger.append(Record(id, STREAM, {**_members(payload), "action": "update"}), context)
+
+    def retire(self, id: str, *, reason: str | None = None, context: RequestContext | None = None) -> ChainEntry:
+        """End an asset, for good.
+
+        Raises:
+            RecordRefusedError: there is none, it is retired already, or another than its current owner or issuer asks.
+        """
+        return self._ledger.append(Record(id, STREAM, {"action": "retire", **given(reason=reason)}), context)
+
+    def get(self, id: str, context: RequestContext | None = None) -> Asset | None:
+        """Return an asset as it is now, or None."""
+        entry = self._ledger.get_by_id(id, context, stream=STREAM)
+        return None if entry is None else _read(entry)
+
+    def owner(self, id: str, context: RequestContext | None = None) -> str | None:
+        """Return the OID of the current owner; None where there is no such asset."""
+        asset = self.get(id, context)
+        return None if asset is None else asset.owner_oid
+
+    def status(self, id: str, context: RequestContext | None = None) -> str | None:
+        """Return ``active`` or ``retired``; None where there is no such asset."""
+        asset = self.get(id, context)
+        return None if asset is None else asset.status
+
+    def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
+        """Return all entries of an asset, oldest first."""
+        return self._ledger.history(id, context, stream=STREAM)
+
+    def list(
+        self,
+        *,
+        owner_oid: str | None = None,
+        issuer_oid: str | None = None,
+        status: Status | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        context: RequestContext | None = None,
+    ) -> ListResult[Asset]:
+        """Return one page of assets, by their current owner and issuer, in the order of their newest entries."""
+        members = given(owner_oid=owner_oid, issuer_oid=issuer_oid)
+        return list_newest(
+            self._ledger, STREAM, members, _read, status=status, limit=limit, cursor=cursor, context=context
+        )

@@ -1,0 +1,175 @@
+"""The handle of the module ``connect``: what a subject allows an application."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nucleus._core import ChainEntry, Record
+from nucleus.auth.context import RequestContext
+from nucleus.modules.listing import ListResult
+from nucleus.modules.state import Status, given, list_newest, status_of
+from nucleus.query import MAX_PAGE_ENTRIES
+
+if TYPE_CHECKING:
+    from nucleus.ledger import Ledger
+
+STREAM = "connect_grants"
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectGrant:
+    """What a grant has come to.
+
+    Attributes:
+        id: the grant's id.
+        status: ``active``, ``revoked``, ``expired``, or ``redacted``: then nothing else is known of it.
+        subject_oid: who allows.
+        app_oid: which application is allowed.
+        scopes: what it is allowed.
+        controller_oid: who answers for the application.
+        resource: what the scopes are about.
+        policy: under which policy.
+        lawful_basis: on which lawful basis.
+        exp: when it expires, in seconds since the Unix epoch.
+        reason: why it was revoked.
+        entry: the newest entry of it.
+    """
+
+    id: str
+    status: str
+    subject_oid: str | None
+    app_oid: str | None
+    scopes: tuple[str, ...]
+    controller_oid: str | None
+    resource: str | None
+    policy: str | Mapping[str, Any] | None
+    lawful_basis: str | None
+    exp: int | None
+    reason: str | None
+    entry: ChainEntry = field(repr=False)
+
+
+def _read(entry: ChainEntry) -> ConnectGrant:
+    payload = entry.record.payload or {}
+    get = payload.get
+    return ConnectGrant(
+        id=entry.record.id,
+        status=status_of(entry),
+        subject_oid=get("subject_oid"),
+        app_oid=get("app_oid"),
+        scopes=tuple(get("scopes", ())),
+        controller_oid=get("controller_oid"),
+        resource=get("resource"),
+        policy=get("policy"),
+        lawful_basis=get("lawful_basis"),
+        exp=get("exp"),
+        reason=get("reason"),
+        entry=entry,
+    )
+
+
+class ConnectGrants:
+    """Grants, revokes and checks. ``ledger.modules.get("connect")`` makes one; it holds no state.
+
+    Besides what is named below, every method raises what :class:`~nucleus.Ledger` raises.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def grant(
+        self,
+        id: str,
+        *,
+        subject_oid: str,
+        app_oid: str,
+        scopes: Sequence[str],
+        controller_oid: str | None = None,
+        resource: str | None = None,
+        policy: str | Mapping[str, Any] | None = None,
+        lawful_basis: str | None = None,
+        exp: int | None = None,
+        context: RequestContext | None = None,
+    ) -> ChainEntry:
+        """Record that a subject allows an application something.
+
+        Args:
+            id: the grant's id, not in use yet.
+            subject_oid: who allows.
+            app_oid: which application is allowed.
+            scopes: what it is allowed: at least one, no one twice.
+            controller_oid: who answers for the application.
+            resource: what the scopes are about.
+            policy: under which policy.
+            lawful_basis: on which lawful basis.
+            exp: when it expires, in whole seconds since the Unix epoch.
+            context: who asks.
+
+        Raises:
+            RecordRefusedError: a member is out of its bounds, or there is a grant with this id.
+        """
+        optional = given(
+            controller_oid=controller_oid, resource=resource, policy=policy, lawful_basis=lawful_basis, exp=exp
+        )
+        # A single string would pass for a sequence of its letters.
+        scope_list: Any = scopes if isinstance(scopes, str) else list(scopes)
+        own = {"action": "grant", "subject_oid": subject_oid, "app_oid": app_oid, "scopes": scope_list}
+        return self._ledger.append(Record(id, STREAM, {**own, **optional}), context)
+
+    def revoke(self, id: str, *, reason: str | None = None, context: RequestContext | None = None) -> ChainEntry:
+        """Revoke a grant, for good.
+
+        Raises:
+            RecordRefusedError: there is none, it is revoked already, or another than its subject or application asks.
+        """
+        return self._ledger.append(Record(id, STREAM, {"action": "revoke", **given(reason=reason)}), context)
+
+    def get(self, id: str, context: RequestContext | None = None) -> ConnectGrant | None:
+        """Return a grant as it is now, or None."""
+        entry = self._ledger.get_by_id(id, context, stream=STREAM)
+        return None if entry is None else _read(entry)
+
+    def status(self, id: str, context: RequestContext | None = None) -> str | None:
+        """Return ``active``, ``revoked``, ``expired`` or ``redacted``; None where there is no such grant."""
+        found = self.get(id, context)
+        return None if found is None else found.status
+
+    def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
+        """Return all entries of a grant, oldest first."""
+        return self._ledger.history(id, context, stream=STREAM)
+
+    def check(self, *, app_oid: str, subject_oid: str, scope: str, context: RequestContext | None = None) -> bool:
+        """Return whether an active grant of the subject allows the application this scope now."""
+        cursor = None
+        while True:
+            page = self.list(
+                subject_oid=subject_oid,
+                app_oid=app_oid,
+                status="active",
+                limit=MAX_PAGE_ENTRIES,
+                cursor=cursor,
+                context=context,
+            )
+            if any(scope in found.scopes for found in page.items):
+                return True
+            if not page.has_more:
+                return False
+            cursor = page.next_cursor
+
+    def list(
+        self,
+        *,
+        subject_oid: str | None = None,
+        app_oid: str | None = None,
+        status: Status | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        context: RequestContext | None = None,
+    ) -> ListResult[ConnectGrant]:
+        """Return one page of grants, in the order of their newest entries."""
+        members = given(subject_oid=subject_oid, app_oid=app_oid)
+        return list_newest(
+            self._ledger, STREAM, members, _read, status=status, limit=limit, cursor=cursor, context=context
+        )

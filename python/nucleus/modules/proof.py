@@ -1,0 +1,143 @@
+"""The handle of the module ``proof``: statements by an issuer about a subject."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nucleus._core import ChainEntry, Record
+from nucleus.auth.context import RequestContext
+from nucleus.modules.listing import ListResult
+from nucleus.modules.state import Status, given, list_newest, status_of
+
+if TYPE_CHECKING:
+    from nucleus.ledger import Ledger
+
+STREAM = "proofs"
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a proof has come to.
+
+    Attributes:
+        id: the proof's id.
+        status: ``active``, ``revoked``, ``expired``, or ``redacted``: then nothing else is known of it.
+        subject_oid: whom it is about.
+        issuer_oid: who states it.
+        type: what kind of statement.
+        target: what it refers to.
+        data: the statement.
+        exp: when it expires, in seconds since the Unix epoch.
+        reason: why it was revoked.
+        entry: the newest entry of it.
+    """
+
+    id: str
+    status: str
+    subject_oid: str | None
+    issuer_oid: str | None
+    type: str | None
+    target: str | None
+    data: Any
+    exp: int | None
+    reason: str | None
+    entry: ChainEntry = field(repr=False)
+
+
+def _read(entry: ChainEntry) -> Proof:
+    payload = entry.record.payload or {}
+    get = payload.get
+    return Proof(
+        id=entry.record.id,
+        status=status_of(entry),
+        subject_oid=get("subject_oid"),
+        issuer_oid=get("issuer_oid"),
+        type=get("type"),
+        target=get("target"),
+        data=get("data"),
+        exp=get("exp"),
+        reason=get("reason"),
+        entry=entry,
+    )
+
+
+class Proofs:
+    """Issues, revokes and finds proofs. ``ledger.modules.get("proof")`` makes one; it holds no state.
+
+    Besides what is named below, every method raises what :class:`~nucleus.Ledger` raises.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def issue(
+        self,
+        id: str,
+        *,
+        subject_oid: str,
+        issuer_oid: str,
+        type: str | None = None,
+        target: str | None = None,
+        data: Any = None,
+        exp: int | None = None,
+        context: RequestContext | None = None,
+    ) -> ChainEntry:
+        """Issue a proof.
+
+        Args:
+            id: the proof's id, not in use yet.
+            subject_oid: whom it is about.
+            issuer_oid: who states it, and alone may revoke it.
+            type: what kind of statement.
+            target: what it refers to.
+            data: the statement, any JSON value.
+            exp: when it expires, in whole seconds since the Unix epoch.
+            context: who asks.
+
+        Raises:
+            RecordRefusedError: a member is out of its bounds, or there is a proof with this id.
+        """
+        members = given(type=type, target=target, data=data, exp=exp)
+        payload = {"action": "issue", "subject_oid": subject_oid, "issuer_oid": issuer_oid, **members}
+        return self._ledger.append(Record(id, STREAM, payload), context)
+
+    def revoke(self, id: str, *, reason: str, context: RequestContext | None = None) -> ChainEntry:
+        """Revoke a proof, for good.
+
+        Raises:
+            RecordRefusedError: there is none, it is revoked already, ``reason`` is empty, or another than its issuer
+                asks.
+        """
+        return self._ledger.append(Record(id, STREAM, {"action": "revoke", "reason": reason}), context)
+
+    def get(self, id: str, context: RequestContext | None = None) -> Proof | None:
+        """Return a proof as it is now, or None."""
+        entry = self._ledger.get_by_id(id, context, stream=STREAM)
+        return None if entry is None else _read(entry)
+
+    def status(self, id: str, context: RequestContext | None = None) -> str | None:
+        """Return ``active``, ``revoked``, ``expired`` or ``redacted``; None where there is no such proof."""
+        proof = self.get(id, context)
+        return None if proof is None else proof.status
+
+    def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
+        """Return all entries of a proof, oldest first."""
+        return self._ledger.history(id, context, stream=STREAM)
+
+    def list(
+        self,
+        *,
+        subject_oid: str | None = None,
+        issuer_oid: str | None = None,
+        type: str | None = None,
+        status: Status | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        context: RequestContext | None = None,
+    ) -> ListResult[Proof]:
+        """Return one page of proofs, in the order of their newest entries."""
+        members = given(subject_oid=subject_oid, issuer_oid=issuer_oid, type=type)
+        return list_newest(
+            self._ledger, STREAM, members, _read, status=status, limit=limit, cursor=cursor, context=context
+        )

@@ -1,0 +1,270 @@
+"""The handle of the module ``token``: amounts that accounts hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
+
+from nucleus._core import ChainEntry, Record, check_oid
+from nucleus.auth.context import RequestContext
+from nucleus.errors import ConfigError, RecordRefusedError
+from nucleus.modules.listing import ListResult
+from nucleus.modules.state import given
+from nucleus.query import MAX_PAGE_ENTRIES, QueryFilters
+
+if TYPE_CHECKING:
+    from nucleus.ledger import Ledger
+
+STREAM = "tokens"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What a token has come to.
+
+    Attributes:
+        symbol: its symbol.
+        decimals: how many decimals its unit has; amounts count the minor unit.
+        cap: the most that may ever be in circulation; None where only the format's own bound, 2^127, holds.
+        issuer_oid: who mints and burns.
+        name: its name, where the entry that created it gives one.
+        supply: how much is in circulation.
+        entry: the newest entry of it.
+    """
+
+    symbol: str
+    decimals: int
+    cap: int | None
+    issuer_oid: str
+    name: str | None
+    supply: int
+    entry: ChainEntry = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """An account and what it holds, in the minor unit."""
+
+    oid: str
+    balance: int
+
+
+def _amount(amount: int | str) -> str:
+    if isinstance(amount, bool) or not isinstance(amount, int | str):
+        raise RecordRefusedError(
+            f"module `token` refused the amount: it must be an int or a decimal string, not {type(amount).__name__}",
+            module_id="token",
+        )
+    return str(amount)
+
+
+class Tokens:
+    """Creates, mints, burns, moves and counts tokens. ``ledger.modules.get("token")`` makes one; it holds no state.
+
+    Amounts are whole numbers of the minor unit, ``int`` or decimal strings, from 1 to 2^127. An operation that repeats
+    the ``tx_id`` of an earlier one answers the entry of then, so that a retry moves nothing twice; without one, each
+    call is an operation of its own. Besides what is named below, every method raises what
+    :class:`~nucleus.Ledger` raises.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    def create(
+        self,
+        symbol: str,
+        *,
+        decimals: int = 0,
+        cap: int | str | None = None,
+        issuer_oid: str,
+        name: str | None = None,
+        context: RequestContext | None = None,
+    ) -> ChainEntry:
+        """Create a token, of which nothing is in circulation yet.
+
+        Args:
+            symbol: 1 to 64 letters, digits, ``.``, ``_`` and ``-``; not in use yet.
+            decimals: how many decimals its unit has, 0 to 38.
+            cap: the most that may be in circulation, in the minor unit.
+            issuer_oid: who mints and burns.
+            name: its name.
+            context: who asks.
+
+        Raises:
+            RecordRefusedError: a member is out of its bounds, or there is a token with this symbol.
+        """
+        payload = {
+            "action": "create",
+            "symbol": symbol,
+            "decimals": decimals,
+            "issuer_oid": issuer_oid,
+            **given(cap=None if cap is None else _amount(cap), name=name),
+        }
+        return self._ledger.append(Record(symbol, STREAM, payload), context)
+
+    def mint(
+        self,
+        symbol: str,
+        *,
+        to_oid: str,
+        amount: int | str,
+        tx_id: str | None = None,
+        memo: str | None = None,
+        context: RequestContext | None = None,
+    ) -> ChainEntry:
+        """Bring an amount into circulation.
+
+        Raises:
+            RecordRefusedError: another than the issuer asks, the cap leaves no room, or a member is out of its bounds.
+            ConflictError: ``tx_id`` names an operation that says something else.
+        """
+        return self._operate("mint", symbol, amount, tx_id, context, to_oid=to_oid, memo=memo)
+
+    def burn(
+        self,
+        symbol: str,
+        *,
+        from_oid: str,
+        amount: int | str,
+        tx_id: str | None = None,
+        memo: str | None = None,
+        context: RequestContext | None = None,
+    ) -> ChainEntry:
+        """Take an amount out of circulation.
+
+        Raises:
+            RecordRefusedError: another than the issuer asks, the account holds less, or a member is out of its bounds.
+            ConflictError: ``tx_id`` names an operation that says something else.
+        """
+        return self._operate("burn", symbol, amount, tx_id, context, from_oid=from_oid, memo=memo)
+
+    def transfer(
+        self,
+        symbol: str,
+        *,
+        from_oid: str,
+        to_oid: str,
+        amount: int | str,
+        tx_id: str | None = None,
+        memo: str | None = None,
+        context: RequestContext | None = None,
+    ) -> ChainEntry:
+        """Move an amount from one account to another.
+
+        Raises:
+            RecordRefusedError: another than the giving account asks, it holds less, or a member is out of its bounds.
+            ConflictError: ``tx_id`` names an operation that says something else.
+        """
+        return self._operate("transfer", symbol, amount, tx_id, context, from_oid=from_oid, to_oid=to_oid, memo=memo)
+
+    def _operate(
+        self,
+        action: str,
+        symbol: str,
+        amount: int | str,
+        tx_id: str | None,
+        context: RequestContext | None,
+        **optional: str | None,
+    ) -> ChainEntry:
+        payload: dict[str, Any] = {
+            "action": action,
+            "symbol": symbol,
+            "amount": _amount(amount),
+            "tx_id": uuid4().hex if tx_id is None else tx_id,
+            **given(**optional),
+        }
+        return self._ledger.append(Record(symbol, STREAM, payload), context)
+
+    def get(self, symbol: str, context: RequestContext | None = None) -> Token | None:
+        """Return a token as it is now, or None."""
+        entry = self._ledger.get_by_id(symbol, context, stream=STREAM)
+        if entry is None:
+            return None
+        created = self._ledger.query(QueryFilters(stream=STREAM, id=symbol, limit=1), context).entries
+        payload = entry.record.payload
+        return Token(
+            symbol=symbol,
+            decimals=payload["decimals"],
+            cap=int(payload["cap"]) if "cap" in payload else None,
+            issuer_oid=payload["issuer_oid"],
+            name=created[0].record.payload.get("name") if created else None,
+            supply=int(payload["supply"]),
+            entry=entry,
+        )
+
+    def supply(self, symbol: str, context: RequestContext | None = None) -> int:
+        """Return how much is in circulation; 0 where there is no such token."""
+        entry = self._ledger.get_by_id(symbol, context, stream=STREAM)
+        return 0 if entry is None else int(entry.record.payload["supply"])
+
+    def balance(self, symbol: str, account_oid: str, context: RequestContext | None = None) -> int:
+        """Return what an account holds; 0 where it never held any.
+
+        Raises:
+            InvalidRecordError: ``account_oid`` is not an OID.
+        """
+        check_oid(account_oid)
+        newest: ChainEntry | None = None
+        key = ""
+        for side in ("from", "to"):
+            members = {"symbol": symbol, f"{side}_oid": account_oid}
+            filters = QueryFilters(stream=STREAM, payload=members, order="desc", limit=1)
+            for entry in self._ledger.query(filters, context).entries:
+                if newest is None or entry.seq > newest.seq:
+                    newest, key = entry, f"{side}_balance"
+        return 0 if newest is None else int(newest.record.payload[key])
+
+    def holders(
+        self, symbol: str, *, limit: int = 100, cursor: str | None = None, context: RequestContext | None = None
+    ) -> ListResult[Holder]:
+        """Return one page of the accounts that hold any, ordered by OID. ``cursor`` is the last OID looked at.
+
+        Raises:
+            ConfigError: ``limit`` is out of its bounds.
+        """
+        if not 1 <= limit <= MAX_PAGE_ENTRIES:
+            raise ConfigError(f"limit must be 1 to {MAX_PAGE_ENTRIES:,}, not {limit}")
+        holders: list[Holder] = []
+        after = cursor
+        # Who ever held any was given it: accounts that hold nothing any more are passed over.
+        while len(holders) <= limit:
+            accounts = self._ledger._field_values(
+                STREAM, "to_oid", payload={"symbol": symbol}, after=after, limit=limit + 1, context=context
+            )
+            for account in accounts:
+                balance = self.balance(symbol, account, context)
+                if balance > 0:
+                    holders.append(Holder(account, balance))
+            if len(accounts) <= limit:
+                break
+            after = accounts[-1]
+        page = holders[:limit]
+        has_more = len(holders) > limit
+        return ListResult(page, has_more, page[-1].oid if has_more else None)
+
+    def history(
+        self,
+        symbol: str,
+        *,
+        account_oid: str | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+        order: Literal["asc", "desc"] = "asc",
+        context: RequestContext | None = None,
+    ) -> ListResult[ChainEntry]:
+        """Return one page of what happened to a token, or to one account's part of it."""
+        if account_oid is None:
+            filters = QueryFilters(stream=STREAM, id=symbol, limit=limit, cursor=cursor, order=order)
+            page = self._ledger.query(filters, context)
+            return ListResult(page.entries, page.has_more, page.next_cursor)
+        # No entry has the account on both sides. Cursors are those of queries, good for both.
+        members = ({"symbol": symbol, f"{side}_oid": account_oid} for side in ("from", "to"))
+        shape = QueryFilters(stream=STREAM, limit=limit, cursor=cursor, order=order)
+        sides = [self._ledger.query(replace(shape, payload=side), context) for side in members]
+        entries = [entry for page in sides for entry in page.entries]
+        entries.sort(key=lambda entry: entry.seq, reverse=order == "desc")
+        has_more = len(entries) > limit or any(page.has_more for page in sides)
+        last = entries[:limit][-1] if entries else None
+        next_cursor = f"{order[0]}{last.seq}" if has_more and last is not None else None
+        return ListResult(entries[:limit], has_more, next_cursor)
