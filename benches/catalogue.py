@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benches.measuring import Scenario
 from benches.records import ID_KINDS
-from benches.scenarios import batches, canonical, lookups, memory, opening, single, threads
+from benches.scenarios import batches, canonical, lookups, memory, modules, opening, single, threads
 
 
 @dataclass(frozen=True)
@@ -41,4 +41,8 @@ def catalogue(scale: Scale) -> list[Scenario]:
         lookups.scenario(scale.large, "record_id"),
         memory.scenario(scale.large),
         canonical.scenario(),
+        *(modules.single(kind, scale.blocks) for kind in modules.KINDS),
+        *(modules.batches(kind, scale.batches) for kind in modules.KINDS),
+        modules.python_module(scale.batches),
+        modules.listing(scale.large),
     ]

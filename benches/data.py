@@ -8,8 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benches import plain
-from benches.ledgers import ALICE, open_ledger
-from benches.records import BATCH, IdKind, records
+from benches.ledgers import ALICE, BUILT_IN, open_ledger
+from benches.records import BATCH, IdKind, asset, records
 
 _DATABASE = "ledger.db"
 
@@ -30,6 +30,10 @@ class Datasets:
     def ledger(self, entries: int, ids: IdKind) -> Path:
         """Return the database file of a ledger of that size."""
         return self._built(f"ledger-{entries}-{ids}", lambda path: _build_ledger(path, entries, ids))
+
+    def assets(self, entries: int) -> Path:
+        """Return the database file of a ledger of that many assets; see :func:`benches.records.asset`."""
+        return self._built(f"assets-{entries}", lambda path: _build_assets(path, entries))
 
     def table(self, entries: int, ids: IdKind, kind: plain.TableKind) -> Path:
         """Return a plain table with the rows of :meth:`ledger`."""
@@ -68,6 +72,14 @@ def _build_ledger(path: Path, entries: int, ids: IdKind) -> None:
     with open_ledger(path, verify_on_open=False) as ledger:
         for first in range(0, entries, BATCH):
             ledger.append_batch(records(ids, first, min(BATCH, entries - first)), context=ALICE)
+
+
+def _build_assets(path: Path, entries: int) -> None:
+    with open_ledger(path, verify_on_open=False, modules=BUILT_IN) as ledger:
+        for first in range(0, entries, BATCH):
+            ledger.append_batch(
+                [asset(number, entries) for number in range(first, min(first + BATCH, entries))], context=ALICE
+            )
 
 
 def _build_table(path: Path, source: Path, kind: plain.TableKind) -> None:

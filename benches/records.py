@@ -20,6 +20,24 @@ def records(ids: IdKind, first: int, count: int) -> list[dict[str, Any]]:
     return [_record(ids, seq, rng) for seq in range(first, first + count)]
 
 
+ASSETS_OF_ONE_OWNER = 100
+"""How many assets each owner has among those of a large ledger."""
+
+
+def owner(number: int, assets: int) -> str:
+    """Return an owner's OID; owners repeat after ``assets / 100``."""
+    return f"oid:onoal:user:{number % (assets // ASSETS_OF_ONE_OWNER):06d}"
+
+
+def asset(number: int, assets: int = 1_000_000) -> dict[str, Any]:
+    """Return the registration of an asset, one of ``assets`` that are dealt out to their owners in turns."""
+    record = _record("random", number, random.Random(number))
+    payload = {**record["payload"], "owner_oid": owner(number, assets)}
+    # Reserved among assets.
+    payload["condition"] = payload.pop("status")
+    return {**record, "stream": "assets", "payload": payload}
+
+
 def _record(ids: IdKind, seq: int, rng: random.Random) -> dict[str, Any]:
     timestamp_ms = _FIRST_TIMESTAMP_MS + seq
     bits = rng.getrandbits(128)

@@ -82,6 +82,9 @@ def _target(figure: Figure) -> str:
         return ""
     if target.of == "value":
         return f"at most {target.limit * SCALE[figure.scenario.unit]:g} {figure.scenario.unit}"
+    if target.of == "added":
+        scale, unit = SCALE[figure.scenario.unit], figure.scenario.unit
+        return f"adds at most {target.limit * scale:g} {unit} (adds {_digits(figure.added * scale)})"
     if target.of == "speedup":
         return f"at least {target.limit:g} times as fast (is {1 / figure.ratio:.1f})"
     return f"ratio at most {target.limit:g}"

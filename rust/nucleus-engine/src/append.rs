@@ -190,17 +190,20 @@ fn stage_group(
         let Some(append) = lock(&ticket.work).take() else {
             continue;
         };
+        let alone = group.len() == 1;
         // What the storage reports concerns the whole transaction; anything else, this caller alone.
-        match stage(ledger, open, append) {
+        match stage(ledger, open, append, alone) {
             Err(error @ (Error::Database(_) | Error::StorageReplaced(_))) => return Err(error),
+            Err(error) if alone => return Err(error),
             outcome => outcomes.push(outcome),
         }
     }
     Ok(())
 }
 
-/// Links the records of one append and writes them into the open transaction; a refusal writes nothing.
-fn stage(ledger: Ledger<'_>, open: &OpenTransaction, append: Append) -> Result<Appended> {
+/// Links the records of one append and writes them into the open transaction. A refusal takes back what it wrote, but
+/// for an append that is `alone` in its transaction: that is rolled back as a whole.
+fn stage(ledger: Ledger<'_>, open: &OpenTransaction, append: Append, alone: bool) -> Result<Appended> {
     let head = open.with(|transaction| transaction.head())?;
     if let Some(expected) = append.options.expected_head
         && head.map(|head| head.hash) != Some(expected)
@@ -218,12 +221,12 @@ fn stage(ledger: Ledger<'_>, open: &OpenTransaction, append: Append) -> Result<A
         return Ok(Appended { entries: vec![existing], first_seq });
     }
     let linker = Linker::new(ledger.storage.ledger_id(), head);
-    let entries = if ledger.hooks.none() {
+    let unruled = append.records.iter().all(|prepared| ledger.hooks.indifferent_to(&prepared.record.stream));
+    let entries = if unruled {
         insert_all(open, linker, append.records)?
-    } else if append.records.len() == 1 {
+    } else if alone || append.records.len() == 1 {
         insert_each(ledger, open, linker, append)?
     } else {
-        // A refusal in the middle takes back what came before it.
         open.with(|transaction| transaction.begin_part())?;
         let inserted = insert_each(ledger, open, linker, append);
         open.with(|transaction| transaction.end_part(inserted.is_ok()))?;

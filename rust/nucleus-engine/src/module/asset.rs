@@ -41,6 +41,10 @@ impl Module for AssetModule {
         vec![STREAM.to_owned()]
     }
 
+    fn wants(&self, stream: &str) -> bool {
+        stream == STREAM
+    }
+
     fn resource_kind(&self) -> Option<String> {
         Some("asset".to_owned())
     }
@@ -50,9 +54,6 @@ impl Module for AssetModule {
     }
 
     fn before_append(&self, record: &mut Record, context: &ModuleContext) -> HookResult {
-        if record.stream != STREAM {
-            return Ok(());
-        }
         let given = Fields::of_record(record)?;
         let state = state_of(record, context)?;
         let action = given.string("action")?;
@@ -74,11 +75,8 @@ impl Module for AssetModule {
         Ok(())
     }
 
-    fn before_redact(&self, entry: &ChainEntry, _context: &ModuleContext) -> HookResult {
-        if entry.record.stream == STREAM {
-            return Err(Fault::refused("who owns an asset follows from its entries: they are not redacted"));
-        }
-        Ok(())
+    fn before_redact(&self, _entry: &ChainEntry, _context: &ModuleContext) -> HookResult {
+        Err(Fault::refused("who owns an asset follows from its entries: they are not redacted"))
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -39,6 +39,10 @@ impl Module for ConnectModule {
         vec![STREAM.to_owned()]
     }
 
+    fn wants(&self, stream: &str) -> bool {
+        stream == STREAM
+    }
+
     fn resource_kind(&self) -> Option<String> {
         Some("connect_grant".to_owned())
     }
@@ -48,9 +52,6 @@ impl Module for ConnectModule {
     }
 
     fn before_append(&self, record: &mut Record, context: &ModuleContext) -> HookResult {
-        if record.stream != STREAM {
-            return Ok(());
-        }
         let fields = Fields::of_record(record)?;
         let state = state_of(record, context)?;
         match fields.string("action")?.as_deref() {

@@ -47,6 +47,11 @@ impl Hooks {
         self.registry.is_empty()
     }
 
+    /// Whether no hook wants records of this stream.
+    pub(crate) fn indifferent_to(&self, stream: &str) -> bool {
+        !self.registry.wanted(stream)
+    }
+
     /// Initialises and starts all modules.
     pub(crate) fn start(&self, storage: &Arc<dyn StorageBackend>) -> Result<()> {
         if self.none() {
@@ -114,7 +119,7 @@ impl Hooks {
 
     /// Tells the modules of durable entries.
     pub(crate) fn after_append(&self, storage: &Arc<dyn StorageBackend>, request: &Request, entries: &[&ChainEntry]) {
-        if self.none() || entries.is_empty() {
+        if entries.iter().all(|entry| self.indifferent_to(&entry.record.stream)) {
             return;
         }
         // Once the ledger is being closed, the modules have stopped.
@@ -124,7 +129,7 @@ impl Hooks {
         let running = self.registry.started(&LedgerView::Committed(Arc::clone(storage)), request);
         self.registry.around(&mut || {
             for entry in entries {
-                for module in &running {
+                for module in running.iter().filter(|module| module.wants(&entry.record.stream)) {
                     if let Err(fault) = module.call(|module, context| module.after_append(entry, context)) {
                         tracing::warn!(module = module.id(), seq = entry.seq, error = %fault, "after_append failed");
                         module.note_failure(&format!("after_append of entry {}: {fault}", entry.seq));
@@ -136,7 +141,9 @@ impl Hooks {
 
     /// Asks the modules whether an entry's payload may be erased.
     pub(crate) fn before_redact(&self, open: &OpenTransaction, request: &Request, entry: &ChainEntry) -> Result<()> {
-        for module in self.registry.started(&LedgerView::Transaction(open.clone()), request) {
+        let mut running = self.registry.started(&LedgerView::Transaction(open.clone()), request);
+        running.retain(|module| module.wants(&entry.record.stream));
+        for module in running {
             let asked = module.call(|module, context| module.before_redact(entry, context));
             asked.map_err(|fault| {
                 let what = format!("the redaction of entry {}", entry.seq);
@@ -151,7 +158,7 @@ impl AppendHooks<'_> {
     /// Runs `before_append` of every module on one record.
     pub(crate) fn before_append(&self, record: &mut Record) -> Result<Verdict> {
         let given = record.clone();
-        for module in &self.running {
+        for module in self.running.iter().filter(|module| module.wants(&given.stream)) {
             match module.call(|module, context| module.before_append(record, context)) {
                 Ok(()) => {}
                 Err(Fault::Existing(entry)) => return Ok(Verdict::Existing(entry)),

@@ -113,6 +113,12 @@ pub trait Module: Send + Sync {
         Vec::new()
     }
 
+    /// Whether its hooks want records of this stream; of others they are never told.
+    fn wants(&self, stream: &str) -> bool {
+        let _ = stream;
+        true
+    }
+
     /// What a record of its streams is called where access to it is granted.
     fn resource_kind(&self) -> Option<String> {
         None

@@ -37,6 +37,10 @@ impl Module for ProofModule {
         vec![STREAM.to_owned()]
     }
 
+    fn wants(&self, stream: &str) -> bool {
+        stream == STREAM
+    }
+
     fn resource_kind(&self) -> Option<String> {
         Some("proof".to_owned())
     }
@@ -46,9 +50,6 @@ impl Module for ProofModule {
     }
 
     fn before_append(&self, record: &mut Record, context: &ModuleContext) -> HookResult {
-        if record.stream != STREAM {
-            return Ok(());
-        }
         let fields = Fields::of_record(record)?;
         let state = state_of(record, context)?;
         match fields.string("action")?.as_deref() {

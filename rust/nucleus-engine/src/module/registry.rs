@@ -65,7 +65,8 @@ struct Registered {
     module: Box<dyn Module>,
     id: Arc<str>,
     config: Arc<CanonicalJson>,
-    registered_at: i64,
+    /// In ms since the Unix epoch.
+    since: i64,
     /// Held for moments, never while a hook runs.
     progress: Mutex<Progress>,
 }
@@ -130,7 +131,7 @@ impl ModuleRegistry {
             module,
             id,
             config: Arc::new(config),
-            registered_at: now_ms(),
+            since: now_ms(),
             progress: Mutex::new(progress),
         });
         Ok(())
@@ -221,6 +222,11 @@ impl ModuleRegistry {
         Ok(indexes)
     }
 
+    /// Whether any hook wants records of this stream.
+    pub(super) fn wanted(&self, stream: &str) -> bool {
+        self.modules.iter().any(|registered| registered.module.wants(stream))
+    }
+
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.modules.is_empty()
@@ -260,7 +266,7 @@ impl Registered {
             id: self.id.to_string(),
             version: self.module.version().to_owned(),
             state: progress.state,
-            registered_at: self.registered_at,
+            registered_at: self.since,
             streams: self.module.streams(),
             resource_kind: self.module.resource_kind(),
             failures: progress.failures,
@@ -284,6 +290,10 @@ pub(super) struct Running<'a> {
 impl Running<'_> {
     pub(super) fn id(&self) -> &str {
         &self.registered.id
+    }
+
+    pub(super) fn wants(&self, stream: &str) -> bool {
+        self.registered.module.wants(stream)
     }
 
     /// Calls one hook; a panic in it is a fault.

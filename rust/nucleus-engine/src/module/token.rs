@@ -48,6 +48,10 @@ impl Module for TokenModule {
         vec![STREAM.to_owned()]
     }
 
+    fn wants(&self, stream: &str) -> bool {
+        stream == STREAM
+    }
+
     fn resource_kind(&self) -> Option<String> {
         Some("token".to_owned())
     }
@@ -60,9 +64,6 @@ impl Module for TokenModule {
     }
 
     fn before_append(&self, record: &mut Record, context: &ModuleContext) -> HookResult {
-        if record.stream != STREAM {
-            return Ok(());
-        }
         let given = Fields::of_record(record)?;
         if given.required_string("symbol")? != record.id {
             return Err(at("symbol", "must be the record's id"));
@@ -75,7 +76,7 @@ impl Module for TokenModule {
             }
             action @ ("mint" | "burn" | "transfer") => {
                 let operation = Operation::read(action, &given)?;
-                let token = Token::of(existing_state(state.as_ref(), "token")?)?;
+                let token = Token::of(&existing_state(state.as_ref(), "token")?)?;
                 operation.check_repetition(record, context)?;
                 operation.post(given, &token, context)?
             }
@@ -85,11 +86,8 @@ impl Module for TokenModule {
         Ok(())
     }
 
-    fn before_redact(&self, entry: &ChainEntry, _context: &ModuleContext) -> HookResult {
-        if entry.record.stream == STREAM {
-            return Err(Fault::refused("balances follow from a token's entries: they are not redacted"));
-        }
-        Ok(())
+    fn before_redact(&self, _entry: &ChainEntry, _context: &ModuleContext) -> HookResult {
+        Err(Fault::refused("balances follow from a token's entries: they are not redacted"))
     }
 
     fn as_any(&self) -> &dyn Any {
@@ -153,12 +151,12 @@ struct Token {
 }
 
 impl Token {
-    fn of(state: Fields) -> HookResult<Self> {
+    fn of(state: &Fields) -> HookResult<Self> {
         let has_cap = state.has("cap");
         Ok(Self {
             issuer_oid: state.required_oid("issuer_oid")?,
-            cap: if has_cap { figure(&state, "cap")? } else { MOST },
-            supply: figure(&state, "supply")?,
+            cap: if has_cap { figure(state, "cap")? } else { MOST },
+            supply: figure(state, "supply")?,
             decimals: state.get("decimals").unwrap_or("0").to_owned(),
             has_cap,
         })

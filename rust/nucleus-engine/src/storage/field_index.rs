@@ -99,6 +99,7 @@ fn is_name(name: &str, stream: bool) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)] // a failure here is a failed test
 mod tests {
     use super::FieldIndex;
 

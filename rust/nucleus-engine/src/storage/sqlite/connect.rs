@@ -85,6 +85,8 @@ impl Connector {
         connection.set_prepared_statement_cache_capacity(64);
         connection.pragma_update(None, "mmap_size", 0)?;
         connection.pragma_update(None, "cell_size_check", true)?;
+        // What is taken back or sorted never touches the disk: no byte of a payload stays behind in a file there.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         match role {
             Role::Reader => {
                 connection.pragma_update(None, "cache_size", -READER_CACHE_KIB)?;

@@ -30,8 +30,23 @@ impl Uncommitted {
         Self { loaded_below: first_seq, by_id: HashMap::new() }
     }
 
-    /// Ascending seqs of the entries with this id.
-    fn seqs(&mut self, connection: &Connection, id: &str) -> Result<&[i64]> {
+    /// Takes note of an entry that was just written, if the map is up to it.
+    pub(super) fn note(&mut self, seq: i64, id: &str) {
+        if !self.by_id.is_empty() && self.loaded_below == seq {
+            self.by_id.entry(id.to_owned()).or_default().push(seq);
+            self.loaded_below = seq + 1;
+        }
+    }
+
+    /// Ascending seqs of the entries with this id; the transaction has written all below `written_below`.
+    fn seqs(&mut self, connection: &Connection, id: &str, written_below: i64) -> Result<&[i64]> {
+        if self.loaded_below < written_below {
+            self.load(connection)?;
+        }
+        Ok(self.by_id.get(id).map_or(&[], Vec::as_slice))
+    }
+
+    fn load(&mut self, connection: &Connection) -> Result<()> {
         let doing = "reading what a transaction has written";
         let sql = "SELECT seq, record_id FROM entries NOT INDEXED WHERE seq >= ?1 ORDER BY seq";
         let mut statement = connection.prepare_cached(sql).doing(doing)?;
@@ -41,7 +56,7 @@ impl Uncommitted {
             self.by_id.entry(id).or_default().push(seq);
             self.loaded_below = seq + 1;
         }
-        Ok(self.by_id.get(id).map_or(&[], Vec::as_slice))
+        Ok(())
     }
 }
 
@@ -51,7 +66,8 @@ pub(super) struct Versions<'a> {
     pub(super) connection: &'a Connection,
     /// Number of entries committed before what the connection itself has written.
     committed_below: i64,
-    uncommitted: Option<&'a mut Uncommitted>,
+    /// What the connection has written, and the seq behind it.
+    uncommitted: Option<(&'a mut Uncommitted, i64)>,
 }
 
 impl<'a> Versions<'a> {
@@ -59,7 +75,7 @@ impl<'a> Versions<'a> {
         storage: &'a SqliteStorage,
         connection: &'a Connection,
         committed_below: i64,
-        uncommitted: Option<&'a mut Uncommitted>,
+        uncommitted: Option<(&'a mut Uncommitted, i64)>,
     ) -> Self {
         Self { storage, connection, committed_below, uncommitted }
     }
@@ -67,7 +83,7 @@ impl<'a> Versions<'a> {
     /// At most `limit` seqs within `span` of entries that may have this id, in `order`.
     pub(super) fn candidates(&mut self, id: &str, span: Span, order: Order, limit: usize) -> Result<Vec<i64>> {
         let mut own = match &mut self.uncommitted {
-            Some(uncommitted) => uncommitted.seqs(self.connection, id)?.to_vec(),
+            Some((uncommitted, written_below)) => uncommitted.seqs(self.connection, id, *written_below)?.to_vec(),
             None => Vec::new(),
         };
         own.retain(|seq| span.contains(*seq));

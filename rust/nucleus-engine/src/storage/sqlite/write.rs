@@ -290,7 +290,8 @@ impl Transaction {
 
     fn versions(&mut self) -> Versions<'_> {
         let first_seq = self.first_seq as i64;
-        let uncommitted = (!self.hashes.is_empty()).then_some(&mut self.uncommitted);
+        let written_below = first_seq + self.hashes.len() as i64;
+        let uncommitted = (!self.hashes.is_empty()).then_some((&mut self.uncommitted, written_below));
         Versions::new(&self.storage, &self.connection, first_seq, uncommitted)
     }
 }
@@ -325,6 +326,7 @@ impl WriteTransaction for Transaction {
                 .doing(doing)?;
             self.head = Some(Head { seq: entry.seq, hash: entry.hash });
             self.hashes.push(entry.hash);
+            self.uncommitted.note(entry.seq as i64, &entry.record.id);
         }
         Ok(())
     }
