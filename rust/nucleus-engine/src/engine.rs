@@ -108,7 +108,7 @@ impl LedgerEngine {
             return Ok(Vec::new());
         }
         check_oid(requester_oid)?;
-        self.hooks.refuse_writing("append")?;
+        self.hooks.refuse_inside_hook("append")?;
         let recorded_at = now_ms();
         let writer = Writer { requester_oid, recorded_at, max_record_bytes: self.max_record_bytes };
         let salts = random_salts(records.len())?;
@@ -128,24 +128,36 @@ impl LedgerEngine {
         Ok(entries)
     }
 
+    /// The storage, for a read.
+    ///
+    /// A ledger in memory has one state, locked by the transaction that a hook runs in: a read past the hook's context
+    /// would wait for it. In a file, such a read answers what is committed.
+    fn readable(&self) -> Result<&dyn StorageBackend> {
+        if self.path.is_none() {
+            self.hooks.refuse_inside_hook("a read past the hook's own context")?;
+        }
+        Ok(self.storage.as_ref())
+    }
+
     /// The entry with this hash.
     pub fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>> {
-        self.storage.get(hash)
+        self.readable()?.get(hash)
     }
 
     /// The newest entry with this record id, in this stream where one is given.
     pub fn get_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
-        self.storage.latest_by_id(id, stream)
+        self.readable()?.latest_by_id(id, stream)
     }
 
     /// All entries with this record id, in this stream where one is given, oldest first.
     pub fn history(&self, id: &str, stream: Option<&str>) -> Result<Vec<ChainEntry>> {
-        collect_history(id, stream, |filters| self.storage.query(filters))
+        let storage = self.readable()?;
+        collect_history(id, stream, |filters| storage.query(filters))
     }
 
     /// At most `limit` entries from `first_seq` on, in chain order.
     pub fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
-        self.storage.range(first_seq, limit.min(MAX_PAGE_ENTRIES))
+        self.readable()?.range(first_seq, limit.min(MAX_PAGE_ENTRIES))
     }
 
     /// Distinct values of a payload member that a module has declared, in a fixed order.
@@ -153,18 +165,18 @@ impl LedgerEngine {
         if !(1..=MAX_PAGE_ENTRIES).contains(&query.limit) {
             return Err(Error::Config(format!("limit must be 1 to {MAX_PAGE_ENTRIES}, not {}", query.limit)));
         }
-        self.storage.field_values(query)
+        self.readable()?.field_values(query)
     }
 
     /// One page of matching entries.
     pub fn query(&self, filters: &QueryFilters) -> Result<QueryPage> {
         filters.validate()?;
-        self.storage.query(filters)
+        self.readable()?.query(filters)
     }
 
     /// Where the chain ends.
     pub fn head(&self) -> Result<Option<Head>> {
-        self.storage.head()
+        self.readable()?.head()
     }
 
     /// Number of entries.
@@ -180,7 +192,7 @@ impl LedgerEngine {
         expected_length: Option<u64>,
         progress: Progress<'_>,
     ) -> Result<VerificationReport> {
-        let mut report = self.storage.verify(deep, progress)?;
+        let mut report = self.readable()?.verify(deep, progress)?;
         report.expect_end(expected_head, expected_length);
         Ok(report)
     }
@@ -193,7 +205,7 @@ impl LedgerEngine {
         if reason.is_empty() {
             return Err(InvalidRecord::new("a redaction needs a reason").within_key("reason").into());
         }
-        self.hooks.refuse_writing("redact")?;
+        self.hooks.refuse_inside_hook("redact")?;
         let salt = random_salts(1)?[0];
         let request = Request { requester_oid: Arc::from(requester_oid), recorded_at: now_ms() };
         let mut recorded = None;
@@ -215,7 +227,7 @@ impl LedgerEngine {
     pub fn import(&self, entries: &[ChainEntry]) -> Result<u64> {
         let genesis = ledger_hash(self.id());
         let mut length = 0;
-        self.hooks.refuse_writing("import")?;
+        self.hooks.refuse_inside_hook("import")?;
         Arc::clone(&self.storage).write(&mut |open| {
             let mut head = open.with(|transaction| transaction.head())?;
             for entry in entries {
@@ -230,12 +242,12 @@ impl LedgerEngine {
 
     /// Writes a consistent copy to a new file; answers the copy's head.
     pub fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>> {
-        self.storage.backup(path, progress)
+        self.readable()?.backup(path, progress)
     }
 
     /// Figures about the ledger.
     pub fn stats(&self) -> Result<Stats> {
-        self.storage.stats()
+        self.readable()?.stats()
     }
 
     /// Stops the modules and closes the ledger; later calls are refused. Closing twice does nothing.

@@ -77,7 +77,7 @@ impl Hooks {
     }
 
     /// Refuses a call that would wait for the hook that makes it.
-    pub(crate) fn refuse_writing(&self, call: &str) -> Result<()> {
+    pub(crate) fn refuse_inside_hook(&self, call: &str) -> Result<()> {
         if self.none() { Ok(()) } else { self.refuse_inside(Some(Inside::Exclusive), call) }
     }
 
@@ -86,8 +86,8 @@ impl Hooks {
             return Ok(());
         }
         Err(Error::Config(format!(
-            "{call} was called from inside a module's hook, which it would wait for without end; do it outside of \
-             hooks (an append also in after_append)"
+            "{call} was called from inside a module's hook, which it would wait for without end; read through the \
+             hook's context, write outside of hooks or in after_append"
         )))
     }
 
