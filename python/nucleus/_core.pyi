@@ -211,26 +211,30 @@ class QueryPage:
 
 @final
 class ModuleInfo:
-    """What is known of one module of a ledger."""
+    """What is known of one module of a ledger, at the time it was asked for."""
 
     @property
     def id(self) -> str: ...
     @property
     def version(self) -> str: ...
     @property
-    def state(self) -> Literal["registered", "initialised", "started", "stopped", "failed"]: ...
+    def state(self) -> Literal["registered", "initialised", "started", "stopped", "failed"]:
+        """Where it is in its life; its hooks run while it is started."""
     @property
     def registered_at(self) -> int:
         """When it was registered, in milliseconds since the Unix epoch."""
     @property
-    def streams(self) -> tuple[str, ...]: ...
+    def streams(self) -> tuple[str, ...]:
+        """The streams whose records it rules."""
     @property
-    def resource_kind(self) -> str | None: ...
+    def resource_kind(self) -> str | None:
+        """What a record of these streams is called where access to it is granted; None: the stream's own name."""
     @property
     def failures(self) -> int:
         """How often ``after_append`` or ``stop`` failed: neither failure reaches a caller."""
     @property
-    def last_failure(self) -> str | None: ...
+    def last_failure(self) -> str | None:
+        """What the last of these failures said."""
     def __eq__(self, other: object, /) -> bool: ...
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -255,8 +259,10 @@ class ModuleContext:
     @property
     def recorded_at(self) -> int | None:
         """The engine's clock at the append, in milliseconds since the Unix epoch; None where nobody appends."""
-    def get_by_id(self, id: str, *, stream: str | None = None) -> ChainEntry | None: ...
-    def history(self, id: str, *, stream: str | None = None) -> list[ChainEntry]: ...
+    def get_by_id(self, id: str, *, stream: str | None = None) -> ChainEntry | None:
+        """Return the newest entry whose record has this id, in this stream where one is given, or None."""
+    def history(self, id: str, *, stream: str | None = None) -> list[ChainEntry]:
+        """Return all entries whose record has this id, in this stream where one is given, in chain order."""
     def query(
         self,
         *,
@@ -272,7 +278,13 @@ class ModuleContext:
         with_total: bool = False,
         latest_only: bool = False,
         status: Literal["active", "revoked", "expired", "retired"] | None = None,
-    ) -> QueryPage: ...
+    ) -> QueryPage:
+        """Return one page of matching entries; the arguments are those of :class:`nucleus.QueryFilters`.
+
+        Raises:
+            ConfigError: an argument is out of its bounds, or the cursor is not one that such a query answered.
+            InvalidRecordError: a value of ``payload`` has no canonical form.
+        """
 
 @final
 class Engine:
@@ -310,7 +322,7 @@ class Engine:
         accept_rollback: bool = False,
         expected_head: str | None = None,
         expected_length: int | None = None,
-        modules: Sequence[tuple[str, str, Mapping[str, Any], Callable[[Mapping[str, Any]], Any] | None]] | None = None,
+        modules: Sequence[tuple[str, str, Mapping[str, Any], Callable[[dict[str, Any]], Any] | None]] | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> Engine: ...
     @property

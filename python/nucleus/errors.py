@@ -8,7 +8,7 @@
     ├── ModuleError                          something about a module
     │   ├── ModuleAlreadyRegisteredError     two modules with one id
     │   ├── UnknownModuleError (KeyError)    no module with this id
-    │   ├── ModuleLifecycleError             init, start or stop failed
+    │   ├── ModuleLifecycleError             construction, init or start failed
     │   └── RecordRefusedError               a module refused a record
     ├── StorageError                         something about the database and its files
     │   ├── DatabaseError                    the database reported an error; nothing was committed
@@ -58,7 +58,7 @@ class ConfigError(NucleusError):
 
 
 class ModuleError(NucleusError):
-    """Something about a module.
+    """Something about a module: it cannot be loaded or used so, or it failed.
 
     Attributes:
         module_id: which module; None when it is not known.
@@ -82,11 +82,14 @@ class UnknownModuleError(ModuleError, KeyError):
 
 
 class ModuleLifecycleError(ModuleError):
-    """A module could not be initialised, started or stopped."""
+    """A module could not be made, initialised or started; what it raised is the ``__cause__``."""
 
 
 class RecordRefusedError(ModuleError):
-    """A module refused a record; nothing was written."""
+    """A module refused a record, or the redaction of an entry; nothing was written.
+
+    Whatever a module written in Python raises in ``before_append`` or ``before_redact`` is the ``__cause__``.
+    """
 
 
 class StorageError(NucleusError):

@@ -354,13 +354,13 @@ def test_two_ledgers_share_nothing() -> None:
         assert len(two) == 0
 
 
-def test_modules_are_not_known_yet() -> None:
-    config = ModuleConfig("proof", "1.0.0")
-    assert config == ModuleConfig("proof", "1.0.0", config={})
-    with pytest.raises(UnknownModuleError, match="proof") as caught:
+def test_an_unknown_module_is_named() -> None:
+    config = ModuleConfig("nope", "1.0.0")
+    assert config == ModuleConfig("nope", "1.0.0", config={})
+    with pytest.raises(UnknownModuleError, match="nope") as caught:
         create_ledger(LEDGER_ID, modules=[config])
     assert isinstance(caught.value, ModuleError)
-    assert caught.value.module_id == "proof"
+    assert caught.value.module_id == "nope"
     create_ledger(LEDGER_ID, modules=[]).close()
 
 

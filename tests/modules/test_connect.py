@@ -118,9 +118,9 @@ def test_state_is_the_same_after_reopening(reopen: Callable[[], Ledger]) -> None
     grant(grants)
     grants.revoke("g-1", context=APP)
     grant(grants, "g-2")
-    before = [grants.get(id, context=ALICE) for id in ("g-1", "g-2")]
+    before = [grants.get(name, context=ALICE) for name in ("g-1", "g-2")]
     grants = reopen().modules.get("connect")
-    assert [grants.get(id, context=ALICE) for id in ("g-1", "g-2")] == before
+    assert [grants.get(name, context=ALICE) for name in ("g-1", "g-2")] == before
     assert allowed(grants, "read")
 
 
@@ -132,7 +132,7 @@ def test_every_call_names_who_asks(grants: ConnectGrants) -> None:
         lambda: grants.status("g-1"),
         lambda: grants.history("g-1"),
         lambda: grants.check(app_oid=APP.oid, subject_oid=ALICE.oid, scope="read"),
-        lambda: grants.list(),
+        grants.list,
     ):
         with pytest.raises(ContextRequiredError):
             call()

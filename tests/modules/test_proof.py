@@ -140,7 +140,7 @@ def test_every_call_names_who_asks(proofs: Proofs) -> None:
         lambda: proofs.get("p-1"),
         lambda: proofs.status("p-1"),
         lambda: proofs.history("p-1"),
-        lambda: proofs.list(),
+        proofs.list,
     ):
         with pytest.raises(ContextRequiredError):
             call()

@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.modules.conftest import ALICE, BOB, BUILT_IN
@@ -39,7 +39,7 @@ def note(id: str = "r", **payload: Any) -> Record:
 class Steps(Module):
     """Notes the steps of its life in the list that its settings name."""
 
-    log: list[str] = []
+    log: ClassVar[list[str]] = []
 
     def __init__(self, config: Mapping[str, Any]) -> None:
         super().__init__(config)
@@ -130,6 +130,40 @@ def test_configurations_are_checked(tmp_path: Path) -> None:
         assert isinstance(ledger.modules.get("mine"), Second)
 
 
+@pytest.mark.parametrize(
+    ("declared", "expected"),
+    [
+        ({"streams": "audit"}, ModuleLifecycleError),
+        ({"streams": ("a",), "indexed_fields": "kind"}, ModuleLifecycleError),
+        ({"streams": ("a",), "indexed_fields": ("no-name",)}, ModuleLifecycleError),
+        ({"streams": ("redactions",)}, ModuleError),
+        ({"streams": ("assets",)}, ModuleError),
+    ],
+)
+def test_declarations_are_checked(declared: dict[str, Any], expected: type[Exception]) -> None:
+    mine = ModuleConfig("mine", "1", implementation=type("Mine", (Module,), declared))
+    with pytest.raises(expected) as refusal:
+        create_ledger("t", modules=[*BUILT_IN, mine])
+    assert refusal.value.module_id == "mine"
+
+
+def test_an_implementation_makes_something() -> None:
+    with pytest.raises(ModuleLifecycleError, match="made None"):
+        run(lambda config: None)
+
+
+@pytest.mark.parametrize("raised", [KeyboardInterrupt, SystemExit])
+def test_an_interrupt_stays_what_it_is(raised: type[BaseException]) -> None:
+    class Interrupted(Module):
+        def before_append(self, record: Record, context: ModuleContext) -> None:
+            raise raised
+
+    with run(Interrupted) as ledger:
+        with pytest.raises(raised):
+            ledger.append(note(), context=ALICE)
+        assert len(ledger) == 0
+
+
 def test_payload_and_meta_may_change() -> None:
     class Stamps(Module):
         def before_append(self, record: Record, context: ModuleContext) -> Record:
@@ -160,7 +194,7 @@ def test_a_refusal_carries_its_cause() -> None:
                 ledger.append(note(how=how), context=ALICE)
             assert refusal.value.module_id == "mine"
             assert isinstance(refusal.value.__cause__, cause)
-        with pytest.raises(RecordRefusedError, match="record 1 of the batch"):
+        with pytest.raises(RecordRefusedError, match=r"\$\[1\] of the batch"):
             ledger.append_batch([note(), note(how="any"), note()], context=ALICE)
         assert len(ledger) == 0
         ledger.append(note(), context=ALICE)

@@ -8,7 +8,6 @@ import pytest
 from tests.modules.conftest import ALICE, ISSUER
 
 from nucleus import ConflictError, Ledger, RecordRefusedError, RequestContext
-from nucleus.modules import Tokens
 
 ACCOUNTS = [RequestContext.local(f"oid:onoal:user:u{n}") for n in range(6)]
 CAP = 2**127
@@ -22,8 +21,10 @@ class Model:
     balances: dict[str, int] = field(default_factory=dict)
     transactions: dict[str, tuple[object, ...]] = field(default_factory=dict)
 
-    def apply(self, action: str, giver: str | None, taker: str | None, amount: int, by: str, tx_id: str) -> str:
+    def apply(self, operation: "Operation") -> str:
         """Return ``done``, ``repeated``, ``conflict`` or ``refused``."""
+        action, giver, taker = operation.action, operation.giver, operation.taker
+        amount, tx_id, by = operation.amount, operation.tx_id, operation.by.oid
         says = (action, giver, taker, amount, by)
         if not 1 <= amount <= 2**127 or giver == taker:
             return "refused"
@@ -42,20 +43,36 @@ class Model:
         return "done"
 
 
-def operate(
-    tokens: Tokens, action: str, giver: str | None, taker: str | None, amount: int, by: RequestContext, tx_id: str
-) -> str:
+@dataclass(frozen=True)
+class Operation:
+    """A mint, burn or transfer, and who asks for it."""
+
+    action: str
+    giver: str | None
+    taker: str | None
+    amount: int
+    tx_id: str
+    by: RequestContext
+
+
+def operate(ledger: Ledger, operation: Operation) -> str:
     """Do the same through the handle."""
-    seq = tokens._ledger.head()
+    tokens = ledger.modules.get("token")
+    seq = ledger.head()
+    giver, taker, amount, tx_id, by = (
+        operation.giver,
+        operation.taker,
+        operation.amount,
+        operation.tx_id,
+        operation.by,
+    )
     try:
-        if action == "mint":
+        if operation.action == "mint":
             entry = tokens.mint("T", to_oid=str(taker), amount=amount, tx_id=tx_id, context=by)
-        elif action == "burn":
+        elif operation.action == "burn":
             entry = tokens.burn("T", from_oid=str(giver), amount=amount, tx_id=tx_id, context=by)
         else:
-            entry = tokens.transfer(
-                "T", from_oid=str(giver), to_oid=str(taker), amount=amount, tx_id=tx_id, context=by
-            )
+            entry = tokens.transfer("T", from_oid=str(giver), to_oid=str(taker), amount=amount, tx_id=tx_id, context=by)
     except RecordRefusedError:
         return "refused"
     except ConflictError:
@@ -103,8 +120,9 @@ def test_random_operations_agree_with_a_dict(ledger: Ledger, seed: int) -> None:
         by = honest if rng.random() < 0.9 else rng.choice(ACCOUNTS)
         amount = amounts(rng) if seed != 1 else rng.randrange(0, 80)
         tx_id = f"tx-{number if rng.random() < 0.9 else rng.randrange(number + 1)}"
-        expected = model.apply(action, giver, taker, amount, by.oid, tx_id)
-        assert operate(tokens, action, giver, taker, amount, by, tx_id) == expected, number
+        operation = Operation(action, giver, taker, amount, tx_id, by)
+        expected = model.apply(operation)
+        assert operate(ledger, operation) == expected, number
         outcomes[expected] = outcomes.get(expected, 0) + 1
         if number % 50 == 0:
             assert tokens.supply("T", context=ALICE) == sum(model.balances.values())

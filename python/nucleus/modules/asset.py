@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from nucleus._core import ChainEntry, Record
 from nucleus.auth.context import RequestContext
-from nucleus.errors import RecordRefusedError
+from nucleus.errors import InvalidRecordError, RecordRefusedError
 from nucleus.modules.listing import ListResult
-from nucleus.modules.state import Status, given, list_newest, status_of
+from nucleus.modules.state import State, Status, given, list_newest
 
 if TYPE_CHECKING:
     from nucleus.ledger import Ledger
@@ -43,20 +43,22 @@ class Asset:
 
 
 def _read(entry: ChainEntry) -> Asset:
-    payload = entry.record.payload or {}
+    state = State.of(entry, "asset")
     return Asset(
         id=entry.record.id,
-        status=status_of(entry),
-        owner_oid=payload.get("owner_oid", ""),
-        issuer_oid=payload.get("issuer_oid"),
-        payload={name: value for name, value in payload.items() if name not in RESERVED},
-        reason=payload.get("reason"),
+        status="retired" if state.members.get("action") == "retire" else "active",
+        owner_oid=state.text("owner_oid"),
+        issuer_oid=state.optional_text("issuer_oid"),
+        payload={name: value for name, value in state.members.items() if name not in RESERVED},
+        reason=state.optional_text("reason"),
         entry=entry,
     )
 
 
-def _members(payload: Mapping[str, Any] | None) -> dict[str, Any]:
-    members = dict(payload or {})
+def _members(payload: Mapping[str, Any]) -> dict[str, Any]:
+    if not isinstance(payload, Mapping):
+        raise InvalidRecordError(f"$.payload: must be a mapping, not {type(payload).__name__}", path="$.payload")
+    members = dict(payload)
     taken = sorted(RESERVED & members.keys())
     if taken:
         raise RecordRefusedError(
@@ -75,6 +77,9 @@ class Assets:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
 
+    def __repr__(self) -> str:
+        return f"<Assets of {self._ledger!r}>"
+
     def register(
         self,
         id: str,
@@ -89,15 +94,17 @@ class Assets:
         Args:
             id: the asset's id, not in use yet.
             owner_oid: its first owner.
-            payload: further members; ``action``, ``status``, ``reason``, ``owner_oid`` and ``issuer_oid`` are reserved.
+            payload: further members; ``action``, ``status``, ``reason``, ``exp``, ``owner_oid`` and ``issuer_oid`` are
+                reserved.
             issuer_oid: who issues it, and may update and retire it besides its owner.
             context: who asks.
 
         Raises:
             RecordRefusedError: an OID is malformed, a name is reserved, or there is an asset with this id.
+            InvalidRecordError: ``payload`` is not a mapping or has no canonical form, or ``id`` is out of its bounds.
         """
         own = {"action": "register", "owner_oid": owner_oid, **given(issuer_oid=issuer_oid)}
-        return self._ledger.append(Record(id, STREAM, {**_members(payload), **own}), context)
+        return self._ledger.append(Record(id, STREAM, {**_members({} if payload is None else payload), **own}), context)
 
     def transfer(
         self, id: str, *, to_oid: str, reason: str | None = None, context: RequestContext | None = None

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nucleus.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleConfig:
@@ -16,9 +18,24 @@ class ModuleConfig:
         implementation: for a module written in Python: its class, or anything that makes a
             :class:`~nucleus.Module` of ``config``. None for a built-in module, or for one that an installed
             distribution offers under this id in the entry-point group ``nucleus.modules``.
+
+    Raises:
+        ConfigError: an argument is of another type, or ``id`` is empty.
     """
 
     id: str
     version: str
     config: Mapping[str, Any] = field(default_factory=dict)
-    implementation: Callable[[Mapping[str, Any]], Any] | None = None
+    implementation: Callable[[dict[str, Any]], Any] | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.id, str) or not self.id:
+            raise ConfigError(f"the id of a module must be a non-empty string, not {self.id!r}")
+        if not isinstance(self.version, str):
+            raise ConfigError(f"the version of module `{self.id}` must be a string, not {self.version!r}")
+        # Settings may hold secrets: only their type is named.
+        if not isinstance(self.config, Mapping):
+            raise ConfigError(f"config of module `{self.id}` must be a mapping, not {type(self.config).__name__}")
+        if self.implementation is not None and not callable(self.implementation):
+            given = type(self.implementation).__name__
+            raise ConfigError(f"implementation of module `{self.id}` must be a class or a function, not {given}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nucleus._core import ChainEntry, Record
 from nucleus.auth.context import RequestContext
 from nucleus.modules.listing import ListResult
-from nucleus.modules.state import Status, given, list_newest, status_of
+from nucleus.modules.state import State, Status, given, list_newest
 from nucleus.query import MAX_PAGE_ENTRIES
 
 if TYPE_CHECKING:
@@ -52,20 +52,19 @@ class ConnectGrant:
 
 
 def _read(entry: ChainEntry) -> ConnectGrant:
-    payload = entry.record.payload or {}
-    get = payload.get
+    state = State.of(entry, "connect")
     return ConnectGrant(
         id=entry.record.id,
-        status=status_of(entry),
-        subject_oid=get("subject_oid"),
-        app_oid=get("app_oid"),
-        scopes=tuple(get("scopes", ())),
-        controller_oid=get("controller_oid"),
-        resource=get("resource"),
-        policy=get("policy"),
-        lawful_basis=get("lawful_basis"),
-        exp=get("exp"),
-        reason=get("reason"),
+        status=state.granted_status(),
+        subject_oid=state.optional_text("subject_oid"),
+        app_oid=state.optional_text("app_oid"),
+        scopes=() if entry.redacted else state.texts("scopes"),
+        controller_oid=state.optional_text("controller_oid"),
+        resource=state.optional_text("resource"),
+        policy=state.members.get("policy"),
+        lawful_basis=state.optional_text("lawful_basis"),
+        exp=state.optional_integer("exp"),
+        reason=state.optional_text("reason"),
         entry=entry,
     )
 
@@ -78,6 +77,9 @@ class ConnectGrants:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+
+    def __repr__(self) -> str:
+        return f"<ConnectGrants of {self._ledger!r}>"
 
     def grant(
         self,

@@ -12,7 +12,7 @@ ENTRY_POINT_GROUP = "nucleus.modules"
 
 BUILT_IN_IDS = frozenset({"proof", "asset", "token", "connect"})
 
-Implementation = Callable[[Mapping[str, Any]], Any]
+Implementation = Callable[[dict[str, Any]], Any]
 EngineModule = tuple[str, str, Mapping[str, Any], Implementation | None]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nucleus._core import ChainEntry, Record
 from nucleus.auth.context import RequestContext
 from nucleus.modules.listing import ListResult
-from nucleus.modules.state import Status, given, list_newest, status_of
+from nucleus.modules.state import State, Status, given, list_newest
 
 if TYPE_CHECKING:
     from nucleus.ledger import Ledger
@@ -46,18 +46,17 @@ class Proof:
 
 
 def _read(entry: ChainEntry) -> Proof:
-    payload = entry.record.payload or {}
-    get = payload.get
+    state = State.of(entry, "proof")
     return Proof(
         id=entry.record.id,
-        status=status_of(entry),
-        subject_oid=get("subject_oid"),
-        issuer_oid=get("issuer_oid"),
-        type=get("type"),
-        target=get("target"),
-        data=get("data"),
-        exp=get("exp"),
-        reason=get("reason"),
+        status=state.granted_status(),
+        subject_oid=state.optional_text("subject_oid"),
+        issuer_oid=state.optional_text("issuer_oid"),
+        type=state.optional_text("type"),
+        target=state.optional_text("target"),
+        data=state.members.get("data"),
+        exp=state.optional_integer("exp"),
+        reason=state.optional_text("reason"),
         entry=entry,
     )
 
@@ -70,6 +69,9 @@ class Proofs:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+
+    def __repr__(self) -> str:
+        return f"<Proofs of {self._ledger!r}>"
 
     def issue(
         self,

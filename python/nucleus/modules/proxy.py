@@ -76,4 +76,4 @@ class Modules:
         return len(self._ledger._engine.modules())
 
     def __repr__(self) -> str:
-        return f"<Modules {self.list()}>"
+        return f"<Modules of {self._ledger!r}: {', '.join(self.list()) or 'none'}>"

@@ -10,13 +10,15 @@ from nucleus._core import ChainEntry, Record, check_oid
 from nucleus.auth.context import RequestContext
 from nucleus.errors import ConfigError, RecordRefusedError
 from nucleus.modules.listing import ListResult
-from nucleus.modules.state import given
+from nucleus.modules.state import State, given
 from nucleus.query import MAX_PAGE_ENTRIES, QueryFilters
 
 if TYPE_CHECKING:
     from nucleus.ledger import Ledger
 
 STREAM = "tokens"
+
+_MAX_ACCOUNTS_AT_ONCE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,17 @@ def _amount(amount: int | str) -> str:
             f"module `token` refused the amount: it must be an int or a decimal string, not {type(amount).__name__}",
             module_id="token",
         )
-    return str(amount)
+    try:
+        return str(amount)
+    except ValueError as error:
+        # Python turns no integer of thousands of digits into text.
+        raise RecordRefusedError(
+            "module `token` refused the amount: it is far beyond 2^127", module_id="token"
+        ) from error
+
+
+def _state(entry: ChainEntry) -> State:
+    return State.of(entry, "token")
 
 
 class Tokens:
@@ -70,6 +82,9 @@ class Tokens:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+
+    def __repr__(self) -> str:
+        return f"<Tokens of {self._ledger!r}>"
 
     def create(
         self,
@@ -181,22 +196,23 @@ class Tokens:
         entry = self._ledger.get_by_id(symbol, context, stream=STREAM)
         if entry is None:
             return None
+        state = _state(entry)
+        # The name stands in the first entry alone.
         created = self._ledger.query(QueryFilters(stream=STREAM, id=symbol, limit=1), context).entries
-        payload = entry.record.payload
         return Token(
             symbol=symbol,
-            decimals=payload["decimals"],
-            cap=int(payload["cap"]) if "cap" in payload else None,
-            issuer_oid=payload["issuer_oid"],
-            name=created[0].record.payload.get("name") if created else None,
-            supply=int(payload["supply"]),
+            decimals=state.integer("decimals"),
+            cap=state.amount("cap") if "cap" in state.members else None,
+            issuer_oid=state.text("issuer_oid"),
+            name=_state(created[0]).optional_text("name") if created else None,
+            supply=state.amount("supply"),
             entry=entry,
         )
 
     def supply(self, symbol: str, context: RequestContext | None = None) -> int:
         """Return how much is in circulation; 0 where there is no such token."""
         entry = self._ledger.get_by_id(symbol, context, stream=STREAM)
-        return 0 if entry is None else int(entry.record.payload["supply"])
+        return 0 if entry is None else _state(entry).amount("supply")
 
     def balance(self, symbol: str, account_oid: str, context: RequestContext | None = None) -> int:
         """Return what an account holds; 0 where it never held any.
@@ -213,12 +229,14 @@ class Tokens:
             for entry in self._ledger.query(filters, context).entries:
                 if newest is None or entry.seq > newest.seq:
                     newest, key = entry, f"{side}_balance"
-        return 0 if newest is None else int(newest.record.payload[key])
+        return 0 if newest is None else _state(newest).amount(key)
 
     def holders(
         self, symbol: str, *, limit: int = 100, cursor: str | None = None, context: RequestContext | None = None
     ) -> ListResult[Holder]:
         """Return one page of the accounts that hold any, ordered by OID. ``cursor`` is the last OID looked at.
+
+        Each balance is read at a moment of its own: while others append, their sum need not be the supply.
 
         Raises:
             ConfigError: ``limit`` is out of its bounds.
@@ -227,16 +245,18 @@ class Tokens:
             raise ConfigError(f"limit must be 1 to {MAX_PAGE_ENTRIES:,}, not {limit}")
         holders: list[Holder] = []
         after = cursor
+        # One more than asked for tells whether there is more.
+        chunk = min(limit + 1, _MAX_ACCOUNTS_AT_ONCE)
         # Who ever held any was given it: accounts that hold nothing any more are passed over.
         while len(holders) <= limit:
             accounts = self._ledger._field_values(
-                STREAM, "to_oid", payload={"symbol": symbol}, after=after, limit=limit + 1, context=context
+                STREAM, "to_oid", payload={"symbol": symbol}, after=after, limit=chunk, context=context
             )
             for account in accounts:
                 balance = self.balance(symbol, account, context)
                 if balance > 0:
                     holders.append(Holder(account, balance))
-            if len(accounts) <= limit:
+            if len(accounts) < chunk:
                 break
             after = accounts[-1]
         page = holders[:limit]

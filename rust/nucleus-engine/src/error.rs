@@ -139,13 +139,13 @@ impl Error {
         match self {
             Self::InvalidRecord(error) => Self::InvalidRecord(error.within_index(position)),
             Self::RecordRefused { module_id, message, cause } => {
-                Self::RecordRefused { module_id, message: format!("{message} (record {position} of the batch)"), cause }
+                Self::RecordRefused { module_id, message: format!("{message} ($[{position}] of the batch)"), cause }
             }
             Self::Module { module_id, message, cause } => {
-                Self::Module { module_id, message: format!("{message} (record {position} of the batch)"), cause }
+                Self::Module { module_id, message: format!("{message} ($[{position}] of the batch)"), cause }
             }
             Self::Conflict { message, existing_hash } => {
-                Self::Conflict { message: format!("{message} (record {position} of the batch)"), existing_hash }
+                Self::Conflict { message: format!("{message} ($[{position}] of the batch)"), existing_hash }
             }
             other => other,
         }

@@ -254,7 +254,7 @@ fn in_a_batch_a_hook_sees_the_earlier_records_and_one_refusal_refuses_all() {
     let mut refused = three();
     refused.push(record("r", "notes", r#"{"refuse":1}"#));
     let error = ledger.append(refused, ALICE, options).unwrap_err();
-    assert!(matches!(&error, Error::RecordRefused { message, .. } if message.contains("record 3 of the batch")));
+    assert!(matches!(&error, Error::RecordRefused { message, .. } if message.contains("$[3] of the batch")));
     assert_eq!(ledger.length().unwrap(), 3);
     let entries = ledger.append(three(), ALICE, options).unwrap();
     assert_eq!(entries[0].record.payload.as_ref().unwrap().as_str(), r#"{"earlier":3}"#);

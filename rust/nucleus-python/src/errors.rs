@@ -3,7 +3,7 @@
 use nucleus_core::InvalidRecord;
 use nucleus_engine::Error;
 use nucleus_engine::module::Cause;
-use pyo3::exceptions::PyKeyboardInterrupt;
+use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -114,8 +114,12 @@ fn of_module<E: pyo3::PyTypeInfo>(
 ) -> PyResult<PyErr> {
     let id = module_id.into_pyobject(py)?.into_any();
     let exception = with_attributes::<E>(py, message, &[("module_id", id)])?;
-    if let Some(cause) = cause.as_deref().and_then(|cause| cause.downcast_ref::<PythonCause>()) {
-        exception.set_cause(py, Some(cause.0.clone_ref(py)));
+    if let Some(PythonCause(cause)) = cause.as_deref().and_then(|cause| cause.downcast_ref::<PythonCause>()) {
+        // An interrupt or an exit is no failure of the module.
+        if !cause.is_instance_of::<PyException>(py) {
+            return Ok(cause.clone_ref(py));
+        }
+        exception.set_cause(py, Some(cause.clone_ref(py)));
     }
     Ok(exception)
 }

@@ -12,7 +12,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 
 use crate::chain::ChainEntry;
 use crate::engine::{QueryArguments, QueryPage, wrap, wrap_all};
-use crate::errors::to_python;
+use crate::errors::{RecordRefusedError, to_python};
 use crate::json;
 use crate::numbers::{Count, Milliseconds};
 use crate::records::Record;
@@ -30,7 +30,11 @@ impl fmt::Display for PythonCause {
 impl std::error::Error for PythonCause {}
 
 fn fault(error: PyErr) -> Fault {
-    Fault::Failed { message: error.to_string(), cause: Some(Arc::new(PythonCause(error))) }
+    // A refusal in the library's own words needs no name of its class before it.
+    let message = Python::attach(|py| {
+        if error.is_instance_of::<RecordRefusedError>(py) { error.value(py).to_string() } else { error.to_string() }
+    });
+    Fault::Failed { message, cause: Some(Arc::new(PythonCause(error))) }
 }
 
 /// A module of which the hooks are methods of a Python object.
@@ -63,6 +67,9 @@ impl PythonModule {
     /// Constructs the object and reads what it declares.
     fn construct(py: Python<'_>, config: &ModuleConfig, offer: &Offer) -> PyResult<Self> {
         let object = offer.implementation.bind(py).call1((offer.settings.bind(py),))?;
+        if object.is_none() {
+            return Err(pyo3::exceptions::PyTypeError::new_err("the implementation made None, not a module"));
+        }
         let streams: Vec<String> = declared(&object, "streams")?;
         let mut indexes = Vec::new();
         for group in declared::<Vec<Bound<'_, PyAny>>>(&object, "indexed_fields")? {
@@ -122,6 +129,10 @@ fn declared<'py, T: for<'a> FromPyObject<'a, 'py, Error = PyErr> + Default>(
 ) -> PyResult<T> {
     match object.getattr_opt(name)? {
         None => Ok(T::default()),
+        // It would pass for a sequence of its letters.
+        Some(value) if value.is_instance_of::<PyString>() => {
+            Err(pyo3::exceptions::PyTypeError::new_err(format!("{name} must be a tuple of names, not one string")))
+        }
         Some(value) => object.py().get_type::<PyTuple>().call1((value,))?.extract(),
     }
 }

@@ -12,7 +12,7 @@ use crate::storage::FieldIndex;
 
 const STREAM: &str = "assets";
 /// Members that only the rules themselves write.
-const RESERVED: [&str; 5] = ["action", "status", "reason", "owner_oid", "issuer_oid"];
+const RESERVED: [&str; 6] = ["action", "status", "reason", "owner_oid", "issuer_oid", "exp"];
 
 /// Rules the stream `assets`; the record id is the asset's.
 ///
@@ -87,8 +87,8 @@ impl Module for AssetModule {
 fn check_register(given: &Fields) -> HookResult {
     given.required_oid("owner_oid")?;
     given.oid("issuer_oid")?;
-    match ["status", "reason"].iter().find(|key| given.has(key)) {
-        Some(key) => Err(at(key, "is reserved: it says what has happened to an asset")),
+    match ["status", "reason", "exp"].iter().find(|key| given.has(key)) {
+        Some(key) => Err(at(key, "is reserved among assets, which do not expire; choose another name")),
         None => Ok(()),
     }
 }
@@ -129,7 +129,7 @@ fn update(given: &Fields, asset: &mut Fields, context: &ModuleContext) -> HookRe
     by_owner_or_issuer(asset, context)?;
     let changes: Vec<&str> = given.keys().filter(|key| *key != "action").collect();
     if let Some(key) = changes.iter().find(|key| RESERVED.contains(key)) {
-        return Err(at(key, "is not changed by an update; transfer changes the owner"));
+        return Err(at(key, "is reserved and not changed by an update; transfer changes the owner"));
     }
     if changes.is_empty() {
         return Err(Fault::refused("an update names at least one member"));

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nucleus_core::CanonicalJson;
+use nucleus_core::{ACL_GRANTS_STREAM, CanonicalJson, REDACTIONS_STREAM};
 
 use super::context::Request;
 use super::{Fault, HookResult, LedgerView, Module, ModuleContext};
@@ -120,12 +120,14 @@ impl ModuleRegistry {
     /// Takes a module and its settings.
     ///
     /// # Errors
-    /// `ModuleAlreadyRegistered` where there is one with this id.
+    /// `ModuleAlreadyRegistered` where there is one with this id; `Module` where it claims a stream that another module
+    /// or the engine itself rules.
     pub fn register(&mut self, module: Box<dyn Module>, config: CanonicalJson) -> Result<()> {
         let id: Arc<str> = Arc::from(module.id());
         if self.find(&id).is_some() {
             return Err(Error::ModuleAlreadyRegistered { module_id: id.to_string() });
         }
+        self.check_streams(&id, &module.streams())?;
         let progress = Progress { state: ModuleState::Registered, failures: 0, last_failure: None };
         self.modules.push(Registered {
             module,
@@ -134,6 +136,23 @@ impl ModuleRegistry {
             since: now_ms(),
             progress: Mutex::new(progress),
         });
+        Ok(())
+    }
+
+    fn check_streams(&self, id: &str, streams: &[String]) -> Result<()> {
+        for stream in streams {
+            let ruled = self.modules.iter().find(|registered| registered.module.streams().contains(stream));
+            let by = match ruled {
+                Some(registered) => format!("module `{}`", registered.id),
+                None if [REDACTIONS_STREAM, ACL_GRANTS_STREAM].contains(&stream.as_str()) => "the engine".to_owned(),
+                None => continue,
+            };
+            return Err(Error::Module {
+                module_id: id.to_owned(),
+                message: format!("its stream `{}` is ruled by {by} already; choose another", stream.escape_debug()),
+                cause: None,
+            });
+        }
         Ok(())
     }
 

@@ -288,7 +288,8 @@ impl SqliteStorage {
         let Some(index) = indexes.iter().find(|index| index.stream() == query.stream && index.fields() == wanted)
         else {
             return Err(Error::Config(format!(
-                "no module has declared an index over {} of stream `{}`; the values cannot be listed",
+                "the file has no index over {} of stream `{}`, so the values cannot be listed; open it once for \
+                 writing with the module that declares it",
                 wanted.join(", ").escape_debug(),
                 query.stream.escape_debug()
             )));
