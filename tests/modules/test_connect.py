@@ -98,7 +98,10 @@ def test_lists(grants: ConnectGrants) -> None:
     grant(grants, "g-2", subject_oid=BOB.oid, context=BOB)
     grant(grants, "g-3", app_oid="oid:onoal:app:other")
     grants.revoke("g-1", context=ALICE)
-    ids = lambda **by: [found.id for found in grants.list(context=CAROL, **by)]  # noqa: E731
+
+    def ids(**by: Any) -> list[str]:
+        return [found.id for found in grants.list(context=CAROL, **by)]
+
     assert ids(subject_oid=ALICE.oid) == ["g-3", "g-1"]
     assert ids(app_oid=APP.oid) == ["g-2", "g-1"]
     assert ids(app_oid=APP.oid, status="active") == ["g-2"]
@@ -107,7 +110,8 @@ def test_lists(grants: ConnectGrants) -> None:
 
 def test_a_plain_append_obeys_the_same_rules(ledger: Ledger, grants: ConnectGrants) -> None:
     grant(grants)
-    for payload in ({}, [], {"action": "grant"}, {"action": "revoke", "scopes": ["all"]}, {"scopes": ["x"]}):
+    payloads: list[Any] = [{}, [], {"action": "grant"}, {"action": "revoke", "scopes": ["all"]}, {"scopes": ["x"]}]
+    for payload in payloads:
         with pytest.raises(RecordRefusedError):
             ledger.append(Record("g-1", "connect_grants", payload), context=ALICE)
     assert len(ledger) == 1

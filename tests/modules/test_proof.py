@@ -102,7 +102,10 @@ def test_lists_by_everything_and_by_status(proofs: Proofs) -> None:
     issue(proofs, "old", exp=now - 5)
     issue(proofs, "new", exp=now + 1_000)
     proofs.revoke("p-1", reason="x", context=ISSUER)
-    ids = lambda **by: [proof.id for proof in proofs.list(context=BOB, **by)]  # noqa: E731
+
+    def ids(**by: Any) -> list[str]:
+        return [proof.id for proof in proofs.list(context=BOB, **by)]
+
     assert ids(status="revoked") == ["p-1"]
     assert ids(status="expired") == ["old"]
     assert proofs.status("old", context=BOB) == "expired"

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -140,7 +140,7 @@ def test_configurations_are_checked(tmp_path: Path) -> None:
         ({"streams": ("assets",)}, ModuleError),
     ],
 )
-def test_declarations_are_checked(declared: dict[str, Any], expected: type[Exception]) -> None:
+def test_declarations_are_checked(declared: dict[str, Any], expected: type[ModuleError]) -> None:
     mine = ModuleConfig("mine", "1", implementation=type("Mine", (Module,), declared))
     with pytest.raises(expected) as refusal:
         create_ledger("t", modules=[*BUILT_IN, mine])
@@ -174,8 +174,8 @@ def test_payload_and_meta_may_change() -> None:
     with run(Stamps) as ledger:
         entry = ledger.append(Record("r", "notes", {"n": 1}, meta={"own": 1}), context=ALICE)
         assert entry.record.payload == {"n": 1, "by": ALICE.oid}
-        assert entry.record.meta["own"] == 2
-        assert entry.record.meta["requester_oid"] == ALICE.oid
+        assert entry.record.meta is not None
+        assert (entry.record.meta["own"], entry.record.meta["requester_oid"]) == (2, ALICE.oid)
         assert ledger.verify(deep=True).valid
 
 
@@ -317,7 +317,7 @@ class Writes(Module):
     def before_append(self, record: Record, context: ModuleContext) -> None:
         if self.ledger is None or record.id == "echo":
             return
-        calls = [
+        calls: list[Callable[[Ledger], object]] = [
             lambda ledger: ledger.append(note(), context=ALICE),
             lambda ledger: ledger.append_batch([note()], context=ALICE),
             lambda ledger: ledger.redact("0" * 64, "x", context=ALICE),

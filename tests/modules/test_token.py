@@ -1,7 +1,7 @@
 """The module token: amounts, caps, issuers, retries."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.modules.conftest import ALICE, BOB, CAROL, ISSUER
@@ -82,12 +82,13 @@ def test_mint_transfer_burn(tokens: Tokens) -> None:
 
 def test_who_may_what(tokens: Tokens) -> None:
     tokens.mint("COIN", to_oid=ALICE.oid, amount=100, context=ISSUER)
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: tokens.mint("COIN", to_oid=ALICE.oid, amount=1, context=ALICE),
         lambda: tokens.burn("COIN", from_oid=ALICE.oid, amount=1, context=ALICE),
         lambda: tokens.transfer("COIN", from_oid=ALICE.oid, to_oid=BOB.oid, amount=1, context=BOB),
         lambda: tokens.transfer("COIN", from_oid=ALICE.oid, to_oid=BOB.oid, amount=1, context=ISSUER),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(RecordRefusedError, match="only"):
             attempt()
     assert tokens.balance("COIN", ALICE.oid, context=BOB) == 100
@@ -95,13 +96,14 @@ def test_who_may_what(tokens: Tokens) -> None:
 
 def test_never_below_zero_never_above_the_cap(tokens: Tokens) -> None:
     tokens.mint("COIN", to_oid=ALICE.oid, amount=1_000, context=ISSUER)
-    for attempt in (
+    attempts: list[Callable[[], object]] = [
         lambda: tokens.mint("COIN", to_oid=ALICE.oid, amount=1, context=ISSUER),
         lambda: tokens.burn("COIN", from_oid=BOB.oid, amount=1, context=ISSUER),
         lambda: tokens.burn("COIN", from_oid=ALICE.oid, amount=1_001, context=ISSUER),
         lambda: tokens.transfer("COIN", from_oid=ALICE.oid, to_oid=BOB.oid, amount=1_001, context=ALICE),
         lambda: tokens.transfer("COIN", from_oid=BOB.oid, to_oid=ALICE.oid, amount=1, context=BOB),
-    ):
+    ]
+    for attempt in attempts:
         with pytest.raises(RecordRefusedError, match="is more than"):
             attempt()
     with pytest.raises(RecordRefusedError, match="another account"):
@@ -207,7 +209,8 @@ def test_an_account_s_history_in_pages(tokens: Tokens) -> None:
         tokens.mint("COIN", to_oid=BOB.oid, amount=1, context=ISSUER)
     whole = [entry.seq for entry in tokens.history("COIN", account_oid=ALICE.oid, context=BOB)]
     assert whole == [entry.seq for entry in tokens.history("COIN", context=BOB) if ALICE.oid in entry.to_json()]
-    for order, expected in (("asc", whole), ("desc", whole[::-1])):
+    orders: list[tuple[Literal["asc", "desc"], list[int]]] = [("asc", whole), ("desc", whole[::-1])]
+    for order, expected in orders:
         found, cursor = [], None
         while True:
             page = tokens.history("COIN", account_oid=ALICE.oid, limit=3, cursor=cursor, order=order, context=BOB)
