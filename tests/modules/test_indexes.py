@@ -15,6 +15,7 @@ from nucleus import (
     Ledger,
     Module,
     ModuleConfig,
+    ModuleError,
     QueryFilters,
     Record,
     create_ledger,
@@ -80,6 +81,26 @@ def test_the_file_opens_without_modules_and_read_only(closed: Path) -> None:
             with create_ledger(storage=storage, modules=modules) as ledger:
                 assert len(ledger.query(filters, ALICE).entries) == 10
                 assert ledger.verify(deep=True).valid
+
+
+def test_a_ruled_stream_takes_nothing_without_its_module(closed: Path) -> None:
+    storage = sqlite_storage(closed)
+    with create_ledger(storage=storage) as ledger:
+        entry = ledger.history("a-1", ALICE)[0]
+        attempts: list[Callable[[Ledger], object]] = [
+            lambda ledger: ledger.append(Record("a-1", "assets", {"owner_oid": ALICE.oid}), ALICE),
+            lambda ledger: ledger.append_batch([Record("n", "notes", {}), Record("p", "proofs", {})], ALICE),
+            lambda ledger: ledger.redact(entry.hash, "x", ALICE),
+        ]
+        for attempt in attempts:
+            with pytest.raises(ModuleError, match="opened without it"):
+                attempt(ledger)
+        assert len(ledger) == 50
+        ledger.append(Record("n", "notes", {}), ALICE)
+    with create_ledger(storage=storage, modules=BUILT_IN) as ledger:
+        ledger.modules.get("asset").register("a-50", owner_oid=ALICE.oid, context=ALICE)
+    with create_ledger("never-ruled") as ledger:
+        ledger.append(Record("a-1", "assets", {"free": True}), ALICE)
 
 
 def test_entries_that_were_there_before_are_indexed(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ use crate::append::{Append, Appended, CommitQueue, Ledger};
 use crate::clock::now_ms;
 use crate::config::{LedgerConfig, StorageConfig};
 use crate::error::{Error, Result};
-use crate::module::{Hooks, ModuleFactory, ModuleRegistry, Request};
+use crate::module::{Hooks, ModuleFactory, ModuleRegistry, Request, built_in_rulers};
 use crate::prepare::{NewRecord, Prepared, Writer, random_salts, with_engine_meta};
 use crate::query::{MAX_PAGE_ENTRIES, QueryFilters, QueryPage, collect_history};
 use crate::storage::{FieldValues, Progress, SqliteStorage, Stats, StorageBackend, WriteTransaction};
@@ -24,6 +24,8 @@ use crate::storage::{FieldValues, Progress, SqliteStorage, Stats, StorageBackend
 pub struct LedgerEngine {
     storage: Arc<dyn StorageBackend>,
     hooks: Hooks,
+    /// Streams that a built-in module ruled when the ledger was opened earlier, and that it does not rule now.
+    unruled: Vec<(String, &'static str)>,
     queue: CommitQueue,
     max_record_bytes: usize,
     path: Option<std::path::PathBuf>,
@@ -62,8 +64,11 @@ impl LedgerEngine {
         for module in &config.modules {
             registry.register(factory.build(module)?, module.config.clone())?;
         }
+        let mut unruled = built_in_rulers(&storage.indexed_streams());
+        unruled.retain(|(_, id)| registry.info(id).is_none());
         let engine = Self {
             storage,
+            unruled,
             hooks: Hooks::new(registry),
             queue: CommitQueue::default(),
             max_record_bytes: config.max_record_bytes,
@@ -109,6 +114,9 @@ impl LedgerEngine {
         }
         check_oid(requester_oid)?;
         self.hooks.refuse_inside_hook("append")?;
+        if !self.unruled.is_empty() {
+            records.iter().try_for_each(|new| self.refuse_unruled(&new.record.stream))?;
+        }
         let recorded_at = now_ms();
         let writer = Writer { requester_oid, recorded_at, max_record_bytes: self.max_record_bytes };
         let salts = random_salts(records.len())?;
@@ -126,6 +134,21 @@ impl LedgerEngine {
             self.hooks.after_append(&self.storage, &request, &fresh);
         }
         Ok(entries)
+    }
+
+    /// Refuses what would get round the rules that a stream was written under.
+    fn refuse_unruled(&self, stream: &str) -> Result<()> {
+        match self.unruled.iter().find(|(unruled, _)| unruled == stream) {
+            None => Ok(()),
+            Some((_, id)) => Err(Error::Module {
+                module_id: (*id).to_owned(),
+                message: format!(
+                    "it rules the stream `{stream}` of this ledger, which was opened without it; name the module when \
+                     opening the ledger to write there"
+                ),
+                cause: None,
+            }),
+        }
     }
 
     /// The storage, for a read.
@@ -212,6 +235,7 @@ impl LedgerEngine {
         self.hooks.exclusively(|| {
             Arc::clone(&self.storage).write(&mut |open| {
                 if let Some(entry) = open.with(|transaction| redactable(transaction, hash))? {
+                    self.refuse_unruled(&entry.record.stream)?;
                     self.hooks.around(|| self.hooks.before_redact(open, &request, &entry))?;
                 }
                 recorded =

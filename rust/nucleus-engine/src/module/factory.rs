@@ -35,6 +35,15 @@ pub fn built_in_ids() -> [&'static str; 4] {
     [ProofModule::ID, AssetModule::ID, TokenModule::ID, ConnectModule::ID]
 }
 
+/// The built-in modules that these streams are ruled by, each with its stream.
+pub(crate) fn built_in_rulers(streams: &[String]) -> Vec<(String, &'static str)> {
+    let built_in: [&dyn Module; 4] = [&ProofModule, &AssetModule, &TokenModule, &ConnectModule];
+    let ruled = built_in.iter().zip(built_in_ids()).flat_map(|(module, id)| {
+        module.streams().into_iter().filter(|stream| streams.contains(stream)).map(move |stream| (stream, id))
+    });
+    ruled.collect()
+}
+
 /// The factory of the built-in modules.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct BuiltinModules;

@@ -28,6 +28,7 @@ pub use asset::AssetModule;
 pub use connect::ConnectModule;
 pub(crate) use context::Request;
 pub use context::{LedgerView, ModuleContext};
+pub(crate) use factory::built_in_rulers;
 pub use factory::{BuiltinModules, ModuleConfig, ModuleFactory, built_in_ids};
 pub(crate) use hooks::{AppendHooks, Hooks, Verdict};
 pub use proof::ProofModule;

@@ -61,6 +61,9 @@ pub trait StorageBackend: Send + Sync {
     /// The entry with this hash.
     fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>>;
 
+    /// The streams that declared indexes are over.
+    fn indexed_streams(&self) -> Vec<String>;
+
     /// The newest entry with this record id, in this stream where one is given.
     fn latest_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>>;
 

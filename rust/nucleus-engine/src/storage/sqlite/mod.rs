@@ -216,6 +216,10 @@ impl StorageBackend for SqliteStorage {
         self.make_indexes(indexes)
     }
 
+    fn indexed_streams(&self) -> Vec<String> {
+        self.field_indexes().iter().map(|index| index.stream().to_owned()).collect()
+    }
+
     fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>> {
         let connection = self.reader()?;
         let snapshot = Snapshot::begin(&connection)?;
