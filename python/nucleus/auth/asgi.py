@@ -1,0 +1,136 @@
+"""Authentication for ASGI applications, as plain ASGI: no framework, and no cost of one."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from nucleus.auth.context import RequestContext
+from nucleus.auth.current import current
+from nucleus.auth.gate import Admitted, Gate, RequestHead
+from nucleus.auth.problem import Problem, problem_of
+from nucleus.auth.registry import TokenParserRegistry
+from nucleus.errors import AccessDeniedError, AuthenticationError, ConfigError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+SCOPE_KEY = "nucleus.context"
+STATE_KEY = "request_context"
+_POLICY_VIOLATION = 1008
+_RESPONSE_EXTENSION = "websocket.http.response"
+
+
+class AsgiAuthMiddleware:
+    """Lets requests and websockets through to ``app`` that carry a valid token, or ask for a public path.
+
+    The application finds the requester with :func:`~nucleus.auth.get_request_context`, in
+    ``scope["nucleus.context"]``, and with Starlette and FastAPI in ``request.state.request_context``; None on a public
+    path. Refusals are problem details: 401, 400 (several Authorization or Host fields), 431 (header too large), 503
+    (the issuer's keys cannot be fetched). :class:`~nucleus.AccessDeniedError` raised by the application before it
+    answers becomes 403, and :class:`~nucleus.AuthenticationError` 401.
+
+    ``OPTIONS`` requests need a token like any other: put middleware for CORS around this one.
+
+    Args:
+        app: the application.
+        parsers: who understands which token.
+        public_paths: ``/exact`` and ``/prefix/*``; see :class:`~nucleus.auth.public_paths.PublicPaths`.
+        max_header_bytes: largest header accepted: all names and values together.
+        max_header_fields: largest number of header fields accepted.
+
+    Raises:
+        ConfigError: an argument is of the wrong kind, or a path cannot be matched.
+    """
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        parsers: TokenParserRegistry,
+        public_paths: Iterable[str] = (),
+        *,
+        max_header_bytes: int = 32_768,
+        max_header_fields: int = 100,
+    ) -> None:
+        self._app = app
+        self._gate = Gate(parsers, public_paths, max_header_bytes=max_header_bytes, max_header_fields=max_header_fields)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._serve_http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._serve_websocket(scope, receive, send)
+        else:
+            raise ConfigError(f"connections of type {scope['type']!r} are not served: nobody knows who asks")
+
+    async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        decision = await self._gate.admit_async(_head(scope))
+        if isinstance(decision, Problem):
+            await _answer("http.response", decision, send)
+            return
+        refusal, answered = await self._run_app(decision, scope, receive, send, "http.response.start")
+        if refusal is not None and answered:
+            raise refusal
+        if refusal is not None:
+            await _answer("http.response", problem_of(refusal), send)
+
+    async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        decision = await self._gate.admit_async(_head(scope))
+        if isinstance(decision, Problem):
+            await receive()  # the `websocket.connect` that has to come before any answer
+            await _refuse_websocket(decision, scope, send)
+            return
+        refusal, answered = await self._run_app(decision, scope, receive, send, "websocket.")
+        if refusal is not None and answered:
+            raise refusal
+        if refusal is not None:
+            await _refuse_websocket(problem_of(refusal), scope, send)
+
+    async def _run_app(
+        self, decision: Admitted, scope: Scope, receive: Receive, send: Send, answer_prefix: str
+    ) -> tuple[AccessDeniedError | AuthenticationError | None, bool]:
+        """Run the application; returns the refusal it raised, and whether it had begun to answer before."""
+        answered = False
+
+        async def watch(message: Message) -> None:
+            nonlocal answered
+            answered = answered or message["type"].startswith(answer_prefix)
+            await send(message)
+
+        reset = current.set(decision.context)
+        try:
+            await self._app(_with_context(scope, decision.context), receive, watch)
+        except (AccessDeniedError, AuthenticationError) as error:
+            return error, answered
+        finally:
+            current.reset(reset)
+        return None, answered
+
+
+def _head(scope: Scope) -> RequestHead:
+    return RequestHead(scope["path"], scope.get("raw_path"), list(scope["headers"]))
+
+
+def _with_context(scope: Scope, context: RequestContext | None) -> Scope:
+    """Return a scope of its own: the state that the server hands out is shared between requests."""
+    return {**scope, SCOPE_KEY: context, "state": {**scope.get("state", {}), STATE_KEY: context}}
+
+
+async def _answer(prefix: str, problem: Problem, send: Send) -> None:
+    headers = [(name.encode("ascii"), value.encode("ascii")) for name, value in problem.all_headers]
+    await send({"type": f"{prefix}.start", "status": problem.status.value, "headers": headers})
+    await send({"type": f"{prefix}.body", "body": problem.body, "more_body": False})
+
+
+async def _refuse_websocket(problem: Problem, scope: Scope, send: Send) -> None:
+    """Refuse the handshake: with the problem where the server can say it, else with its own bare 403."""
+    if _RESPONSE_EXTENSION in (scope.get("extensions") or {}):
+        await _answer(_RESPONSE_EXTENSION, problem, send)
+    else:
+        await send({"type": "websocket.close", "code": _POLICY_VIOLATION, "reason": problem.status.phrase})

@@ -1,0 +1,122 @@
+"""The framework-free core of the middleware: from a request's path and header to a context or a refusal."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nucleus.auth.context import RequestContext
+from nucleus.auth.problem import Problem, bad_request, credentials_missing, headers_too_large, problem_of
+from nucleus.auth.public_paths import PublicPaths
+from nucleus.auth.registry import TokenParserRegistry
+from nucleus.errors import AuthenticationError, ConfigError
+
+_BEARER = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE)
+_log = logging.getLogger("nucleus.auth")
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """What is looked at of a request. Neither the query string nor the body is.
+
+    Attributes:
+        path: the decoded path.
+        raw_path: the path as it came, where the server tells.
+        headers: names in lower case and values, in the order they came.
+    """
+
+    path: str
+    raw_path: bytes | None
+    headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The request may go on; ``context`` is None on a public path."""
+
+    context: RequestContext | None
+
+
+class Gate:
+    """Lets requests in or refuses them.
+
+    Args:
+        parsers: who understands which token.
+        public_paths: paths that need no token; a token sent there is not looked at.
+        max_header_bytes: largest header accepted: all names and values together.
+        max_header_fields: largest number of header fields accepted.
+
+    Raises:
+        ConfigError: an argument is of the wrong kind, or a path cannot be matched.
+    """
+
+    def __init__(
+        self,
+        parsers: TokenParserRegistry,
+        public_paths: Iterable[str] = (),
+        *,
+        max_header_bytes: int = 32_768,
+        max_header_fields: int = 100,
+    ) -> None:
+        if not isinstance(parsers, TokenParserRegistry):
+            raise ConfigError("parsers is a TokenParserRegistry")
+        self._parsers = parsers
+        self._public = PublicPaths(public_paths)
+        self._max_header_bytes = max_header_bytes
+        self._max_header_fields = max_header_fields
+
+    def admit(self, head: RequestHead) -> Admitted | Problem:
+        """Decide about a request. May block."""
+        token = self._token(head)
+        if not isinstance(token, str):
+            return token
+        try:
+            return Admitted(self._parsers.parse(token))
+        except AuthenticationError as error:
+            return _refused(error)
+
+    async def admit_async(self, head: RequestHead) -> Admitted | Problem:
+        """Decide about a request, without blocking the event loop."""
+        token = self._token(head)
+        if not isinstance(token, str):
+            return token
+        try:
+            return Admitted(await self._parsers.parse_async(token))
+        except AuthenticationError as error:
+            return _refused(error)
+
+    def _token(self, head: RequestHead) -> str | Admitted | Problem:
+        """Return the bearer token, or what is decided without one."""
+        malformed = self._malformed(head.headers)
+        if malformed is not None:
+            return malformed
+        if self._public.match(head.path, head.raw_path):
+            return Admitted(None)
+        credentials = [value for name, value in head.headers if name == b"authorization"]
+        if not credentials or not credentials[0].lower().startswith(b"bearer"):
+            return credentials_missing()
+        match = _BEARER.fullmatch(credentials[0].strip(b" \t"))
+        if match is None:
+            return problem_of(AuthenticationError("the Authorization field is not `Bearer` and one token"))
+        return match[1].decode("ascii")
+
+    def _malformed(self, headers: Sequence[tuple[bytes, bytes]]) -> Problem | None:
+        """Return what is wrong with a header whoever sends it; public paths are no exception."""
+        size_bytes = sum(len(name) + len(value) for name, value in headers)
+        if size_bytes > self._max_header_bytes or len(headers) > self._max_header_fields:
+            return headers_too_large(self._max_header_bytes, self._max_header_fields)
+        hosts = [value for name, value in headers if name == b"host"]
+        # Some servers join repeated fields with a comma, which neither of the two can have otherwise.
+        if len(hosts) > 1 or any(b"," in value for value in hosts):
+            return bad_request("the request has several Host fields")
+        credentials = [value for name, value in headers if name == b"authorization"]
+        if len(credentials) > 1 or any(b"," in value for value in credentials):
+            return bad_request("the request has several Authorization fields")
+        return None
+
+
+def _refused(error: AuthenticationError) -> Problem:
+    _log.info("a token was refused: %s", error)
+    return problem_of(error)

@@ -1,0 +1,54 @@
+"""Session tokens: ``ns_`` and 256 random bits, meaning nothing but to the store."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from nucleus.auth.bearer import bearer_context
+from nucleus.auth.clock import Clock
+from nucleus.auth.context import RequestContext, TokenSource
+from nucleus.auth.session_manager import PREFIX, is_session_token, session_digest
+from nucleus.auth.session_store import SessionStore
+from nucleus.errors import AuthenticationError
+
+TOUCH_INTERVAL_S = 60
+"""How far ``last_seen_at`` may lag behind: writing it at every request would cost a disk write each."""
+
+
+class SessionTokenParser:
+    """Parses the tokens of the sessions in a store.
+
+    Args:
+        store: where :class:`~nucleus.auth.SessionManager` keeps them.
+        clock: the time now.
+    """
+
+    source = TokenSource.SESSION
+
+    def __init__(self, store: SessionStore, *, clock: Clock = time.time) -> None:
+        self._store = store
+        self._clock = clock
+
+    def validate_format(self, token: str) -> bool:
+        """Whether the token begins with ``ns_``."""
+        return token.startswith(PREFIX)
+
+    def parse(self, token: str) -> RequestContext:
+        """Look the session up. May block, by the store.
+
+        Raises:
+            AuthenticationError: there is no such session, or it is over, or was revoked.
+        """
+        session = self._store.get(session_digest(token)) if is_session_token(token) else None
+        now = int(self._clock())
+        if session is None or session.is_over(now):
+            raise AuthenticationError("the session is over, or never was")
+        interval_s = min(TOUCH_INTERVAL_S, (session.idle_timeout_s or TOUCH_INTERVAL_S * 10) // 10)
+        if now - session.last_seen_at >= max(1, interval_s):
+            self._store.touch(session.digest, now)
+        return bearer_context(self.source, token, session.oid, session.role, session.claims)
+
+    async def parse_async(self, token: str) -> RequestContext:
+        """Do as :meth:`parse` does, without blocking the event loop."""
+        return await asyncio.to_thread(self.parse, token) if self._store.blocks else self.parse(token)
