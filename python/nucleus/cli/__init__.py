@@ -14,6 +14,7 @@ from nucleus.cli.append import append
 from nucleus.cli.backup import backup
 from nucleus.cli.browse import log, query, show
 from nucleus.cli.demo import demo
+from nucleus.cli.key import key
 from nucleus.cli.redact import redact
 from nucleus.cli.stats import stats
 from nucleus.cli.transfer import export_command, import_command
@@ -30,5 +31,5 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (demo, append, log, show, query, verify, stats, export_command, import_command, backup, redact):
+for command in (demo, append, log, show, query, verify, stats, export_command, import_command, backup, redact, key):
     main.add_command(command)
