@@ -1,83 +1,85 @@
-"""A service that keeps notes on a ledger and asks every caller for an API key.
+"""A service that keeps notes in a ledger: log in with an API key, work with a session.
 
-It needs ``nucleus-ledger``, ``fastapi`` and ``uvicorn``. Make a key, then run it, in this directory::
+Run it::
 
-    nucleus key create --keys keys.db oid:onoal:user:alice
-    uvicorn --factory fastapi_app:app_from_environment
-    curl -H "Authorization: Bearer nk_..." -d '{"text": "hello"}' -H "Content-Type: application/json" \
-        http://127.0.0.1:8000/notes/n-1
+    pip install nucleus-ledger fastapi uvicorn
+    nucleus key create oid:onoal:user:alice --keys auth.db
+    uvicorn --factory fastapi_app:create_app
+
+Then, with the key that was printed::
+
+    curl -X POST -H "Authorization: Bearer $KEY" http://127.0.0.1:8000/login
+    curl -X POST -H "Authorization: Bearer $SESSION" --json '{"text": "hello"}' http://127.0.0.1:8000/notes/n-1
 """
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Body, Depends, FastAPI, HTTPException
 
-from nucleus import AsyncLedger, QueryFilters, Record, RequestContext, sqlite_storage
+from nucleus import QueryFilters, Record, RequestContext, create_ledger, sqlite_storage
 from nucleus.auth import (
     ApiKeyParser,
     AsgiAuthMiddleware,
+    SessionManager,
+    SessionTokenParser,
     SqliteApiKeyStore,
+    SqliteSessionStore,
     TokenParserRegistry,
+    TokenSource,
     exception_handlers,
     get_request_context,
+    is_from_source,
     load_or_create_hash_key,
 )
 
-Context = Annotated[RequestContext, Depends(get_request_context)]
+Requester = Annotated[RequestContext, Depends(get_request_context)]
 
 
-def ledger_of(request: Request) -> AsyncLedger:
-    """Return the one ledger of the application."""
-    ledger: AsyncLedger = request.app.state.ledger
-    return ledger
-
-
-OpenLedger = Annotated[AsyncLedger, Depends(ledger_of)]
-
-
-def make_app(directory: Path) -> FastAPI:
-    """Return the service, with its ledger and its keys in a directory."""
+def create_app(directory: Path = Path()) -> FastAPI:
+    """Make the service; its files are in ``directory``. Each worker process makes its own."""
+    ledger = create_ledger("notes", storage=sqlite_storage(directory / "notes.db"))
+    keys, sessions = SqliteApiKeyStore(directory / "auth.db"), SqliteSessionStore(directory / "auth.db")
+    parsers = TokenParserRegistry(
+        [ApiKeyParser(keys, load_or_create_hash_key(directory / "auth.db.key")), SessionTokenParser(sessions)]
+    )
+    manager = SessionManager(sessions)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with await AsyncLedger.open("notes", storage=sqlite_storage(directory / "notes.db")) as ledger:
-            app.state.ledger = ledger
-            yield
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        for each in (ledger, keys, sessions):
+            each.close()
 
-    app = FastAPI(lifespan=lifespan, exception_handlers=exception_handlers())
-    hash_key = load_or_create_hash_key(directory / "keys.db.hash-key")
-    registry = TokenParserRegistry([ApiKeyParser(SqliteApiKeyStore(directory / "keys.db"), hash_key)])
-    app.add_middleware(AsgiAuthMiddleware, parsers=registry, public_paths=["/health"])
+    app = FastAPI(title="Notes", lifespan=lifespan, exception_handlers=exception_handlers())
+    app.add_middleware(AsgiAuthMiddleware, parsers=parsers, public_paths=["/health"])
 
     @app.get("/health")
-    async def health(ledger: OpenLedger) -> dict[str, int]:
-        return {"entries": await ledger.length()}
+    def health() -> dict[str, int]:
+        return {"entries": len(ledger)}
+
+    @app.post("/login")
+    def login(requester: Requester) -> dict[str, str]:
+        # A session that could open further ones would outlive its own end.
+        if not is_from_source(requester, TokenSource.API_KEY):
+            raise HTTPException(403, "log in with an API key")
+        return {"session": manager.create(requester.oid, role=requester.role)}
+
+    @app.post("/logout")
+    def logout(requester: Requester) -> dict[str, bool]:
+        return {"ended": requester.token is not None and manager.revoke(requester.token)}
 
     @app.post("/notes/{id}", status_code=201)
-    async def write(id: str, note: dict[str, Any], context: Context, ledger: OpenLedger) -> dict[str, Any]:
-        entry = await ledger.append(Record(id, "notes", note), context)
+    def write_note(id: str, payload: Annotated[dict[str, Any], Body()], requester: Requester) -> dict[str, Any]:
+        entry = ledger.append(Record(id=id, stream="notes", payload=payload), context=requester)
         return {"seq": entry.seq, "hash": entry.hash}
 
-    @app.get("/notes/{id}")
-    async def read(id: str, context: Context, ledger: OpenLedger) -> Any:
-        entry = await ledger.get_by_id(id, context, stream="notes")
-        if entry is None:
-            raise HTTPException(404)
-        return entry.record.payload
-
     @app.get("/notes")
-    async def mine(context: Context, ledger: OpenLedger, cursor: str | None = None) -> dict[str, Any]:
-        filters = QueryFilters(stream="notes", latest_only=True, limit=20, cursor=cursor)
-        page = await ledger.query(filters, context)
-        return {"ids": [entry.record.id for entry in page.entries], "next": page.next_cursor}
+    def read_notes(requester: Requester, cursor: str | None = None) -> dict[str, Any]:
+        page = ledger.query(QueryFilters(stream="notes", limit=100, cursor=cursor), context=requester)
+        notes = [{"id": entry.record.id, "payload": entry.record.payload, "seq": entry.seq} for entry in page.entries]
+        return {"notes": notes, "next_cursor": page.next_cursor}
 
     return app
-
-
-def app_from_environment() -> FastAPI:
-    """Return the service with its files where ``NOTES_DIRECTORY`` says, or here."""
-    return make_app(Path(os.environ.get("NOTES_DIRECTORY", ".")))

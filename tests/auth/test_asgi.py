@@ -4,6 +4,8 @@ import asyncio
 import json
 import socket
 import threading
+import traceback
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,11 +15,14 @@ from tests.auth.parsers import LaxParser, connect_parser
 from tests.auth.servers import asgi_server, bearer, get, send_raw
 from tests.auth.tokens import ALICE, claims, make, rsa_key
 
-from nucleus import AccessDeniedError, ConfigError, ContextRequiredError
+from nucleus import AccessDeniedError, ConfigError, ContextRequiredError, DatabaseError
 from nucleus.auth import (
     AsgiAuthMiddleware,
     DevTokenParser,
     JwksKeys,
+    SessionManager,
+    SessionTokenParser,
+    SqliteSessionStore,
     TokenParserRegistry,
     get_request_context,
 )
@@ -300,3 +305,18 @@ def test_token_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     assert "a token was refused" in caplog.text
     for token in (TOKEN, "oid-of-nobody", "nk_unclaimed"):
         assert token not in caplog.text
+
+
+def test_token_is_no_local_variable_in_the_traceback_of_a_broken_store(tmp_path: Path) -> None:
+    """Reporters of errors print local variables; the server's own scope is the server's affair."""
+    store = SqliteSessionStore(tmp_path / "auth.db")
+    token = SessionManager(store).create(ALICE)
+    store.close()
+    gate = AsgiAuthMiddleware(asgi_app, TokenParserRegistry([SessionTokenParser(store)]))
+    scope = {"type": "http", "path": "/", "headers": [(b"authorization", f"Bearer {token}".encode())]}
+    with pytest.raises(DatabaseError, match="closed") as caught:
+        asyncio.run(gate(scope, None, None))  # type: ignore[arg-type]
+    frames = [frame for frame, _ in traceback.walk_tb(caught.tb) if "nucleus/auth" in frame.f_code.co_filename]
+    assert {frame.f_code.co_name for frame in frames} >= {"admit_async", "parse_async"}
+    for frame in frames:
+        assert token not in repr({name: value for name, value in frame.f_locals.items() if name != "scope"})

@@ -1,7 +1,6 @@
-"""The example service as its users meet it: uvicorn in its own process, a real client, keys from the command line."""
+"""The example service, its own process, over HTTP: a key from the command line, a session, notes on the ledger."""
 
-import os
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -11,74 +10,71 @@ from pathlib import Path
 import httpx
 import pytest
 
-from nucleus import RequestContext, create_ledger, sqlite_storage
+from nucleus import create_ledger, sqlite_storage
+from nucleus.auth import RequestContext
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-
-
-def make_key(directory: Path, oid: str) -> str:
-    command = [sys.executable, "-m", "nucleus", "key", "create", "--keys", str(directory / "keys.db"), oid]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+ALICE = "oid:onoal:user:alice"
+START_TIMEOUT_S = 60
 
 
 @pytest.fixture
-def client(tmp_path: Path) -> Iterator[httpx.Client]:
-    """A client of the running service, without a key."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", "--factory", "fastapi_app:app_from_environment", "--port", str(port)],
-        cwd=EXAMPLES,
-        env=os.environ | {"NOTES_DIRECTORY": str(tmp_path)},
-        stderr=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
+def address(tmp_path: Path) -> Iterator[str]:
+    """The address of the running service, whose files are in ``tmp_path``."""
+    log = tmp_path / "server.log"
+    command = [sys.executable, "-m", "uvicorn", "--factory", "fastapi_app:create_app", "--port", "0"]
+    with log.open("wb") as output:
+        server = subprocess.Popen([*command, "--app-dir", EXAMPLES], cwd=tmp_path, stdout=output, stderr=output)
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as opened:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    opened.get("/health")
-                    break
-                except httpx.ConnectError:
-                    assert server.poll() is None, "the server ended"
-                    assert time.monotonic() < deadline, "the server does not come up"
-                    time.sleep(0.05)
-            yield opened
+        yield _wait_for_address(server, log)
     finally:
         server.terminate()
-        assert server.wait(60) in {0, -15}
+        server.wait(START_TIMEOUT_S)
 
 
-def test_the_service_knows_its_callers(client: httpx.Client, tmp_path: Path) -> None:
-    alice = {"Authorization": f"Bearer {make_key(tmp_path, 'oid:onoal:user:alice')}"}
-    assert client.get("/health").json() == {"entries": 0}
-    refused = client.get("/notes")
-    assert refused.status_code == 401
-    assert refused.headers["content-type"] == "application/problem+json"
-    assert "Bearer" in refused.headers["www-authenticate"]
-    wrong = alice["Authorization"][:-1] + ("a" if alice["Authorization"][-1] != "a" else "b")
-    assert client.get("/notes", headers={"Authorization": wrong}).status_code == 401
+def _wait_for_address(server: "subprocess.Popen[bytes]", log: Path) -> str:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and server.poll() is None:
+        found = re.search(r"running on (http://127\.0\.0\.1:\d+)", log.read_text())
+        if found is not None:
+            return found[1]
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
 
-    for number in range(3):
-        written = client.post(f"/notes/n-{number}", json={"text": f"hello {number}"}, headers=alice)
+
+def nucleus(*arguments: str, directory: Path) -> str:
+    """Run the command ``nucleus`` in a directory; return what it prints."""
+    command = [sys.executable, "-W", "ignore", "-m", "nucleus", *arguments]
+    return subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def test_example(address: str, tmp_path: Path) -> None:
+    text = nucleus("key", "create", ALICE, directory=tmp_path)
+    key = {"Authorization": f"Bearer {text}"}
+    with httpx.Client(base_url=address, timeout=30) as http:
+        assert http.get("/health").json() == {"entries": 0}
+        for path in ("/notes", "/docs", "/openapi.json"):
+            refused = http.get(path)
+            assert (refused.status_code, refused.headers["content-type"]) == (401, "application/problem+json")
+            assert refused.headers["www-authenticate"].startswith("Bearer")
+        session_id = http.post("/login", headers=key).json()["session"]
+        session = {"Authorization": f"Bearer {session_id}"}
+        assert http.post("/login", headers=session).status_code == 403
+        written = http.post("/notes/n-1", headers=session, json={"text": "hello"})
         assert written.status_code == 201
-        assert written.json()["seq"] == number
-    assert client.get("/notes/n-1", headers=alice).json() == {"text": "hello 1"}
-    assert client.get("/notes/n-9", headers=alice).status_code == 404
-    assert client.get("/notes", headers=alice).json() == {"ids": ["n-0", "n-1", "n-2"], "next": None}
-
+        (note,) = http.get("/notes", headers=session).json()["notes"]
+        assert note == {"id": "n-1", "payload": {"text": "hello"}, "seq": 0}
+        assert http.post("/logout", headers=session).json() == {"ended": True}
+        assert http.post("/notes/n-2", headers=session, json={}).status_code == 401
+        nucleus("key", "revoke", text.split("_")[1], directory=tmp_path)
+        assert http.post("/login", headers=key).status_code == 401
+        assert http.get("/health").json() == {"entries": 1}
     with create_ledger(storage=sqlite_storage(tmp_path / "notes.db", read_only=True)) as ledger:
-        auditor = RequestContext.local("oid:onoal:user:auditor")
-        metas = [entry.record.meta or {} for entry in ledger.entries(auditor)]
-        assert [meta["requester_oid"] for meta in metas] == ["oid:onoal:user:alice"] * 3
-
-
-def test_a_revoked_key_is_refused_at_once(client: httpx.Client, tmp_path: Path) -> None:
-    token = make_key(tmp_path, "oid:onoal:user:bob")
-    bob = {"Authorization": f"Bearer {token}"}
-    assert client.get("/notes", headers=bob).status_code == 200
-    keys = str(tmp_path / "keys.db")
-    command = [sys.executable, "-m", "nucleus", "key", "revoke", "--keys", keys, token.split("_")[1]]
-    subprocess.run(command, check=True, capture_output=True)
-    assert client.get("/notes", headers=bob).status_code == 401
+        (entry,) = ledger.entries(RequestContext.local(ALICE))
+        assert entry.hash == written.json()["hash"]
+        assert (entry.record.meta or {})["requester_oid"] == ALICE
+        assert ledger.verify().valid
+    log = (tmp_path / "server.log").read_text()
+    assert "POST /login" in log
+    for secret in (text, session_id):
+        assert secret not in log

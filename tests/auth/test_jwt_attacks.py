@@ -5,6 +5,8 @@ import json
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.auth.parsers import LaxParser, connect_parser
@@ -318,6 +320,20 @@ def test_private_key_is_not_taken_for_a_public_one() -> None:
 def test_keys_that_are_none(jwk: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         StaticKeys.from_jwks({"keys": [jwk]})
+
+
+def test_pem_that_is_no_public_key_for_signatures() -> None:
+    exchange = X25519PrivateKey.generate().public_key()
+    key_agreement = exchange.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    for text in (key_agreement, "", "not PEM", "-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----"):
+        with pytest.raises(ConfigError, match="public key"):
+            StaticKeys.from_pem(text)
+
+
+def test_key_set_that_is_empty_or_huge() -> None:
+    for keys in ([], [rsa_jwk(rsa_key())] * 101):
+        with pytest.raises(ConfigError, match="1 to 100 keys"):
+            StaticKeys.from_jwks({"keys": keys})
 
 
 @pytest.mark.parametrize("oid", ["alice", "", "oid:a:b", "oid:A:b:c", 7, None, ["oid:a:b:c"], "oid:a:b:c\n"])

@@ -160,37 +160,52 @@ def test_revocation_counts_in_another_process_at_once(tmp_path: Path) -> None:
     assert not SessionManager(store).revoke(token)
 
 
-FORK_IN_A_TRANSACTION = """
+FORK = """
 import os, signal, sys
+from nucleus import DatabaseError
 from nucleus.auth.sqlite_file import SqliteFile
 file = SqliteFile(sys.argv[1])
 with file.transaction():
     child = os.fork()
     if not child:
         signal.alarm(30)
-        os._exit(0 if file.query("SELECT 7")[0][0] == 7 else 1)
+        for use in (lambda: file.query("SELECT 7"), lambda: file.transaction().__enter__()):
+            try:
+                use()
+            except DatabaseError as error:
+                assert "forked" in str(error)
+            else:
+                os._exit(1)
+        file.close()
+        os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+with file.transaction() as connection:
+    connection.execute("DELETE FROM sessions")
+assert file.query("SELECT 7")[0][0] == 7
 """
 
 
-def test_fork_while_the_lock_is_held(tmp_path: Path) -> None:
-    """The child would wait for ever for a lock that nobody in it holds."""
-    subprocess.run([sys.executable, "-c", FORK_IN_A_TRANSACTION, str(tmp_path / "auth.db")], check=True, timeout=60)
+def test_forked_child_is_refused_and_does_not_wait_for_the_lock_it_inherited(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", FORK, str(tmp_path / "auth.db")], check=True, timeout=60)
 
 
-FORK = """
-import os, sys
-from nucleus.auth import SessionManager, SqliteSessionStore
-manager = SessionManager(SqliteSessionStore(sys.argv[1]))
-manager.create("oid:onoal:user:alice")
-child = os.fork()
-manager.create("oid:onoal:user:alice")
-if child:
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-"""
-
-
-def test_forked_child_has_a_connection_of_its_own(tmp_path: Path) -> None:
+def test_opening_and_reading_do_not_wait_for_a_writer(tmp_path: Path) -> None:
     path = tmp_path / "auth.db"
-    subprocess.run([sys.executable, "-c", FORK, str(path)], check=True, timeout=60)
-    assert SessionManager(SqliteSessionStore(path)).revoke_all(ALICE) == 3
+    SqliteSessionStore(path).close()
+    writer = sqlite3.connect(path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    # Waiting would end in an error: the writer does not give way.
+    assert SqliteSessionStore(path).get(b"x") is None
+    writer.execute("ROLLBACK")
+    writer.close()
+
+
+def test_file_that_breaks_while_it_is_open(tmp_path: Path) -> None:
+    path = tmp_path / "auth.db"
+    store = SqliteSessionStore(path)
+    other = sqlite3.connect(path)
+    other.execute("DROP TABLE sessions")
+    other.close()
+    for call in (lambda: store.get(b"x"), lambda: store.remove(b"x")):
+        with pytest.raises(DatabaseError, match="sessions"):
+            call()

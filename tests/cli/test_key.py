@@ -1,67 +1,120 @@
 """``nucleus key``."""
 
-import stat
 from pathlib import Path
 
 import pytest
-from tests.cli.ledgers import ALICE, LEDGER_ID, error_of, json_error_of, run, run_json
+from tests.cli.ledgers import error_of, json_error_of, run, run_json
 
-from nucleus import AuthenticationError, create_ledger, sqlite_storage
+from nucleus import AuthenticationError
 from nucleus.auth import ApiKeyParser, SqliteApiKeyStore, load_or_create_hash_key
-from nucleus.cli.key import hash_key_path
+
+ALICE = "oid:onoal:user:alice"
+BOB = "oid:onoal:user:bob"
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Path:
-    return tmp_path / "keys.db"
+    """Where a file of keys may be created."""
+    return tmp_path / "auth.db"
 
 
 def parser(keys: Path) -> ApiKeyParser:
-    return ApiKeyParser(SqliteApiKeyStore(keys), load_or_create_hash_key(hash_key_path(keys)))
+    """What a service that shares the files makes of keys."""
+    return ApiKeyParser(SqliteApiKeyStore(keys), load_or_create_hash_key(f"{keys}.key"))
 
 
-def test_a_key_is_made_listed_and_revoked(keys: Path) -> None:
-    made = run("key", "create", "--keys", keys, ALICE.oid, "--name", "backup job", "--role", "writer")
-    token = made.stdout.strip()
-    assert token.startswith("nk_")
-    assert "not shown again" in made.stderr
-    context = parser(keys).parse(token)
-    assert (context.oid, context.role) == (ALICE.oid, "writer")
-    (kept,) = run_json("key", "list", "--keys", keys)
-    assert (kept["oid"], kept["name"], kept["revoked_at"]) == (ALICE.oid, "backup job", None)
-    listed = run("key", "list", "--keys", keys).stdout
-    assert kept["id"] in listed
-    assert token.split("_")[2] not in listed
-    assert run_json("key", "revoke", "--keys", keys, kept["id"]) == {"id": kept["id"], "revoked": True}
-    with pytest.raises(AuthenticationError, match="revoked"):
-        parser(keys).parse(token)
-    assert "revoked" in run("key", "list", "--keys", keys).stdout
+def test_key_works_and_is_shown_once(keys: Path) -> None:
+    result = run("key", "create", ALICE, "--name", "till 7", "--role", "clerk", "--keys", keys)
+    text = result.stdout.strip()
+    context = parser(keys).parse(text)
+    assert (context.oid, context.role) == (ALICE, "clerk")
+    secret = text.split("_")[2]
+    assert secret not in result.stderr
+    listed = run("key", "list", "--keys", keys).stdout + run("key", "list", "--keys", keys, "--json").stdout
+    assert "till 7" in listed
+    assert secret not in listed
+    for file in keys.parent.iterdir():
+        assert secret.encode() not in file.read_bytes()
+        assert file.stat().st_mode & 0o077 == 0
 
 
-def test_lists_may_be_of_one_bearer(keys: Path) -> None:
-    for oid in (ALICE.oid, "oid:onoal:user:bob"):
-        run_json("key", "create", "--keys", keys, oid, "--ttl", "60")
-    assert len(run_json("key", "list", "--keys", keys)) == 2
-    (kept,) = run_json("key", "list", "--keys", keys, "--oid", ALICE.oid)
-    assert kept["expires_at"] == kept["created_at"] + 60
-    assert "until" in run("key", "list", "--keys", keys).stdout
+def test_json(keys: Path) -> None:
+    made = run_json("key", "create", ALICE, "--days", "2", "--keys", keys)
+    assert parser(keys).parse(made["key"]).oid == ALICE
+    assert made["expires_at"] - made["created_at"] == 2 * 86_400
+    (listed,) = run_json("key", "list", "--keys", keys)["keys"]
+    assert "key" not in listed
+    assert listed.pop("last_used_at") is not None
+    assert listed.items() <= made.items()
+    assert listed["valid"] is True
+    assert "digest" not in listed
 
 
-def test_files_are_for_their_owner_alone(keys: Path) -> None:
-    run("key", "create", "--keys", keys, ALICE.oid)
-    for file in (keys, hash_key_path(keys)):
-        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+def test_list_of_one_bearer(keys: Path) -> None:
+    for oid in (ALICE, BOB, ALICE):
+        run("key", "create", oid, "--keys", keys)
+    assert [each["oid"] for each in run_json("key", "list", "--oid", BOB, "--keys", keys)["keys"]] == [BOB]
+    assert "3 keys" in run("key", "list", "--keys", keys).stdout
 
 
-def test_refusals(keys: Path, tmp_path: Path) -> None:
-    assert "there is no file of API keys" in error_of("key", "list", "--keys", keys)
-    assert not keys.exists()
-    assert "OID" in error_of("key", "create", "--keys", keys, "alice")
-    run("key", "create", "--keys", keys, ALICE.oid)
-    assert "no API key nope" in error_of("key", "revoke", "--keys", keys, "nope")
-    assert json_error_of("key", "revoke", "--keys", keys, "nope")["type"] == "ConflictError"
-    ledger = tmp_path / "ledger.db"
-    create_ledger(LEDGER_ID, storage=sqlite_storage(ledger)).close()
-    assert "perhaps a ledger" in error_of("key", "create", "--keys", ledger, ALICE.oid)
-    run("key", "create", ALICE.oid, exit_code=2)
-    run("key", "create", "--keys", keys, ALICE.oid, "--ttl", "0", exit_code=2)
+def test_revoke(keys: Path) -> None:
+    made, other = (run_json("key", "create", ALICE, "--keys", keys) for _ in range(2))
+    service = parser(keys)
+    assert service.parse(made["key"]).oid == ALICE
+    assert made["id"] in run("key", "revoke", made["id"], "--keys", keys).stdout
+    with pytest.raises(AuthenticationError):
+        service.parse(made["key"])
+    assert service.parse(other["key"]).oid == ALICE
+    assert "revoked before" in error_of("key", "revoke", made["id"], "--keys", keys)
+    valid = {each["id"]: each["valid"] for each in run_json("key", "list", "--keys", keys)["keys"]}
+    assert valid == {made["id"]: False, other["id"]: True}
+
+
+def test_whole_key_in_place_of_its_id_is_not_repeated(keys: Path) -> None:
+    made = run_json("key", "create", ALICE, "--keys", keys)
+    error = json_error_of("key", "revoke", made["key"], "--keys", keys)
+    assert error["type"] == "UnknownKey"
+    assert made["key"] not in str(error)
+    assert parser(keys).parse(made["key"]).oid == ALICE
+
+
+@pytest.mark.parametrize("arguments", [["list"], ["revoke", "x"]])
+def test_no_file_is_made_by_looking(keys: Path, arguments: list[str]) -> None:
+    assert "key create" in error_of("key", *arguments, "--keys", keys)
+    assert list(keys.parent.iterdir()) == []
+
+
+def test_ledger_is_no_file_of_keys(filled: Path) -> None:
+    before = filled.read_bytes()
+    for arguments in (["create", ALICE], ["list"], ["revoke", "x"]):
+        assert "ledger" in error_of("key", *arguments, "--keys", filled)
+    assert filled.read_bytes() == before
+    assert not Path(f"{filled}.key").exists()
+
+
+def test_hash_key_that_others_may_read_is_refused(keys: Path) -> None:
+    run("key", "create", ALICE, "--keys", keys)
+    Path(f"{keys}.key").chmod(0o644)
+    assert "chmod 600" in error_of("key", "create", ALICE, "--keys", keys)
+
+
+@pytest.mark.parametrize("oid", ["alice", "", "oid:onoal:user", "oid:onoal:user:a b"])
+def test_bearer_that_is_no_oid(keys: Path, oid: str) -> None:
+    assert "error" in error_of("key", "create", oid, "--keys", keys)
+    assert run_json("key", "list", "--keys", keys) == {"keys": []}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["create"], ["create", ALICE, "--days", "0"], ["create", ALICE, "--name", "a\nb"], ["revoke"]]
+)
+def test_wrong_command_line(keys: Path, arguments: list[str]) -> None:
+    run("key", *arguments, "--keys", keys, exit_code=2)
+    assert list(keys.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["create", "list", "revoke"])
+def test_help(name: str) -> None:
+    text = run("key", name, "--help").stdout
+    assert text.startswith(f"Usage: main key {name}")
+    assert "--json" in text
+    assert "--keys" in text

@@ -76,6 +76,8 @@ class Gate:
             return Admitted(self._parsers.parse(token))
         except AuthenticationError as error:
             return _refused(error)
+        finally:
+            del token  # a store that fails ends in a traceback, which may be printed with its local variables
 
     async def admit_async(self, head: RequestHead) -> Admitted | Problem:
         """Decide about a request, without blocking the event loop."""
@@ -86,6 +88,8 @@ class Gate:
             return Admitted(await self._parsers.parse_async(token))
         except AuthenticationError as error:
             return _refused(error)
+        finally:
+            del token  # a store that fails ends in a traceback, which may be printed with its local variables
 
     def _token(self, head: RequestHead) -> str | Admitted | Problem:
         """Return the bearer token, or what is decided without one."""

@@ -38,8 +38,10 @@ PRAGMA user_version = {SCHEMA_VERSION};
 
 
 class SqliteFile:
-    """One open file, created where there is none; for any thread, and opened anew in a forked child.
+    """One open file, created where there is none; for any thread of the process that opened it.
 
+    A forked child is refused: SQLite's own record of the locks that are held does not survive a fork, and a child that
+    trusted it could lose what it commits, a revocation perhaps. Servers that fork open their stores in each worker.
     Several stores may share a file, each with an object of its own. Its mode at creation is 0600.
 
     Raises:
@@ -60,7 +62,7 @@ class SqliteFile:
         """Run a block in one write transaction: all of it is committed, or none.
 
         Raises:
-            DatabaseError: the database reports an error, or the file has been closed.
+            DatabaseError: the database reports an error, the file has been closed, or this is a forked child.
         """
         with self._locked() as connection:
             try:
@@ -78,7 +80,7 @@ class SqliteFile:
         """Return all rows of a SELECT.
 
         Raises:
-            DatabaseError: the database reports an error, or the file has been closed.
+            DatabaseError: the database reports an error, the file has been closed, or this is a forked child.
         """
         with self._locked() as connection:
             try:
@@ -87,17 +89,19 @@ class SqliteFile:
                 raise DatabaseError(f"{self._path}: {error}") from None
 
     def close(self) -> None:
-        """Close the file; closing twice is fine."""
+        """Close the file; closing twice is fine, and in a forked child nothing is done: it is the parent's."""
+        if os.getpid() != self._pid:
+            return
         with self._lock:
             connection, self._connection = self._connection, None
-            if connection is not None and os.getpid() == self._pid:
+            if connection is not None:
                 connection.close()
 
     @contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
-        """Hold the lock. A forked child gets a lock and a connection of its own: neither survives a fork."""
+        """Hold the lock. The process is compared first: a child may have inherited a lock that nobody in it holds."""
         if os.getpid() != self._pid:
-            self._pid, self._lock, self._connection = os.getpid(), threading.Lock(), self._open()
+            raise DatabaseError(f"{self._path} was opened before this process was forked: open it in the child")
         with self._lock:
             if self._connection is None:
                 raise DatabaseError(f"{self._path} has been closed")
@@ -146,12 +150,21 @@ class SqliteFile:
         connection.execute("PRAGMA trusted_schema = OFF")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        # Without the write lock where nothing is to be written: another process may hold it for long.
-        if self._version(connection) == SCHEMA_VERSION:
-            return
+        # Read before any lock is taken: opening a finished file need not wait for whoever writes to it.
+        version = self._version(connection)
+        if version == 0:
+            self._create_schema(connection)
+        elif version > SCHEMA_VERSION:
+            raise SchemaVersionError(
+                f"{self._path} was written by a newer version: schema {version}, this one knows {SCHEMA_VERSION}",
+                found=version,
+                supported=SCHEMA_VERSION,
+            )
+
+    def _create_schema(self, connection: sqlite3.Connection) -> None:
         connection.execute("BEGIN IMMEDIATE")
         try:
-            # Another process may have been faster.
+            # Another process may have been first.
             if self._version(connection) == 0:
                 for statement in _SCHEMA.split(";"):
                     connection.execute(statement)
@@ -160,12 +173,6 @@ class SqliteFile:
             raise
         connection.execute("COMMIT")
 
-    def _version(self, connection: sqlite3.Connection) -> int:
-        version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        if version > SCHEMA_VERSION:
-            raise SchemaVersionError(
-                f"{self._path} was written by a newer version: schema {version}, this one knows {SCHEMA_VERSION}",
-                found=version,
-                supported=SCHEMA_VERSION,
-            )
-        return version
+    @staticmethod
+    def _version(connection: sqlite3.Connection) -> int:
+        return int(connection.execute("PRAGMA user_version").fetchone()[0])

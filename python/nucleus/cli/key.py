@@ -1,7 +1,10 @@
-"""``nucleus key``: API keys, in a file of their own."""
+"""``nucleus key``: API keys in a file of their own."""
 
-from datetime import UTC, datetime
+import time
+from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,94 +14,98 @@ from nucleus.auth.api_key_store import ApiKey
 from nucleus.auth.hash_key import load_or_create_hash_key
 from nucleus.cli.failures import Command, Failure
 from nucleus.cli.options import json_option
-from nucleus.cli.output import echo_json, printable
-from nucleus.errors import NucleusError
+from nucleus.cli.output import counted, echo_json, echo_members, instant, printable
+
+_DAY_S = 86_400
 
 keys_option = click.option(
     "--keys",
-    "keys_path",
-    type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
+    "path",
+    type=click.Path(dir_okay=False),
+    default="auth.db",
+    show_default=True,
     envvar="NUCLEUS_KEYS",
     show_envvar=True,
-    help="The file that API keys are kept in; beside it PATH.hash-key, which they are hashed with.",
+    help="The file of keys; the secret that keys are hashed with is beside it, in FILE.key.",
 )
 
 
-def hash_key_path(keys_path: Path) -> Path:
-    """Return the file of the secret that the keys in ``keys_path`` are hashed with."""
-    return keys_path.with_name(f"{keys_path.name}.hash-key")
+def _check_name(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value.isprintable():
+        raise click.BadParameter("a name has printable characters only")
+    return value
 
 
 @click.group()
 def key() -> None:
-    """Make, list and revoke API keys."""
+    """Make, list and revoke API keys; every one of these prints JSON for programs with --json."""
 
 
 @key.command(cls=Command)
-@keys_option
 @click.argument("oid")
-@click.option("--name", default="", help="What the key is for.")
+@click.option("--name", default="", callback=_check_name, help="What the key is for.")
 @click.option("--role", help="The bearer's role.")
-@click.option(
-    "--ttl", "ttl_s", type=click.IntRange(1), metavar="SECONDS", help="How long it is valid; for ever if absent."
-)
+@click.option("--days", type=click.IntRange(1, 36_500), help="How long it is valid; for ever when not given.")
+@keys_option
 @json_option
-def create(*, keys_path: Path, oid: str, name: str, role: str | None, ttl_s: int | None, as_json: bool) -> None:
-    """Make an API key that speaks for OID, and print it: this once, for it is kept nowhere."""
-    text, made = _manager(keys_path, create=True).create(oid, name=name, role=role, ttl_s=ttl_s)
+def create(*, oid: str, name: str, role: str | None, days: int | None, path: str, as_json: bool) -> None:
+    """Make a key that speaks for OID. It is shown once and kept nowhere: only a hash of it is."""
+    with closing(SqliteApiKeyStore(path)) as store:
+        manager = ApiKeyManager(store, load_or_create_hash_key(f"{path}.key"))
+        text, made = manager.create(oid, name=name, role=role, ttl_s=None if days is None else days * _DAY_S)
     if as_json:
         echo_json({"key": text} | _members(made))
     else:
         click.echo(text)
-        click.echo(f"key {made.id} speaks for {made.oid}; it is not shown again", err=True)
+        click.echo(f"key {made.id} for {printable(made.oid)}; it is not shown again", err=True)
 
 
 @key.command("list", cls=Command)
+@click.option("--oid", help="Only the keys of this bearer.")
 @keys_option
-@click.option("--oid", help="Only keys that speak for OID.")
 @json_option
-def list_keys(*, keys_path: Path, oid: str | None, as_json: bool) -> None:
-    """List the API keys, without their secrets."""
-    found = _manager(keys_path).list(oid)
+def list_keys(*, oid: str | None, path: str, as_json: bool) -> None:
+    """List keys, without their secrets, which are not kept."""
+    with closing(_open_existing(path)) as store:
+        keys = store.list(oid)
     if as_json:
-        echo_json([_members(each) for each in found])
+        echo_json({"keys": [_members(each) for each in keys]})
         return
-    for each in found:
-        columns = [each.id, _state(each), each.oid, each.role or "-", f"used {_instant(each.last_used_at)}", each.name]
-        click.echo("  ".join(printable(column) for column in columns).rstrip())
+    for each in keys:
+        echo_members((name, _readable(name, value)) for name, value in _members(each).items() if value is not None)
+        click.echo()
+    click.echo(counted(len(keys), "key", "keys"))
 
 
 @key.command(cls=Command)
-@keys_option
 @click.argument("id")
+@keys_option
 @json_option
-def revoke(*, keys_path: Path, id: str, as_json: bool) -> None:
-    """Revoke the API key ID, from the next request on."""
-    if not _manager(keys_path).revoke(id):
-        raise Failure(f"there is no API key {id} that is not revoked already", kind="ConflictError", as_json=as_json)
+def revoke(*, id: str, path: str, as_json: bool) -> None:
+    """Revoke the key ID for good, from the next request on."""
+    with closing(_open_existing(path)) as store:
+        revoked = store.revoke(id, int(time.time()))
+    if not revoked:
+        # Not repeated: by mistake it may be the whole key.
+        raise Failure("there is no such key, or it was revoked before; `nucleus key list` shows ids", kind="UnknownKey")
     if as_json:
-        echo_json({"id": id, "revoked": True})
+        echo_json({"revoked": id})
     else:
         click.echo(f"revoked {printable(id)}")
 
 
-def _manager(keys_path: Path, *, create: bool = False) -> ApiKeyManager:
-    if not create and not keys_path.exists():
-        raise NucleusError(f"{keys_path}: there is no file of API keys; `nucleus key create` makes one")
-    return ApiKeyManager(SqliteApiKeyStore(keys_path), load_or_create_hash_key(hash_key_path(keys_path)))
+def _open_existing(path: str) -> SqliteApiKeyStore:
+    """Open a file that is there: listing and revoking make none."""
+    if not Path(path).exists():
+        raise Failure(f"there is no file {path}; `nucleus key create` makes it", kind="FileNotFoundError")
+    return SqliteApiKeyStore(path)
 
 
-def _members(kept: ApiKey) -> dict[str, object]:
-    names = ("id", "oid", "role", "name", "created_at", "expires_at", "revoked_at", "last_used_at", "replaced_by")
-    return {name: getattr(kept, name) for name in names}
+def _members(kept: ApiKey) -> dict[str, Any]:
+    """Return what is kept of a key, except for its hash, and whether it is valid now."""
+    members = {field.name: getattr(kept, field.name) for field in fields(kept) if field.name != "digest"}
+    return members | {"valid": kept.is_valid_at(time.time())}
 
 
-def _state(kept: ApiKey) -> str:
-    if kept.revoked_at is not None:
-        return f"revoked {_instant(kept.revoked_at)}"
-    return "valid" if kept.expires_at is None else f"until {_instant(kept.expires_at)}"
-
-
-def _instant(seconds: int | None) -> str:
-    return "never" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+def _readable(name: str, value: object) -> object:
+    return instant(value * 1000) if name.endswith("_at") and isinstance(value, int) else value
