@@ -287,6 +287,42 @@ class ModuleContext:
         """
 
 @final
+class AccessControl:
+    """Access control of one open ledger. Resources are (kind, id); grants and periods are plain tuples.
+
+    A grant is ``(kind, id, principal_oid, scope, source, granted_by, exp, created_at, seq)``; a period is ``(grant,
+    hash, None or (seq, hash, ended_at, ended_by))``.
+    """
+
+    @property
+    def administrator(self) -> str: ...
+    def grant(self, grants: list[tuple[str, str, str, str, int | None]], requester_oid: str) -> list[ChainEntry]: ...
+    def revoke(
+        self, grants: list[tuple[str, str, str, str, int | None]], requester_oid: str, *, allow_last_full: bool = False
+    ) -> list[ChainEntry]: ...
+    def check(self, principal_oid: str, scope: str, kind: str, id: str) -> bool: ...
+    def grants(
+        self, *, principal_oid: str | None = None, resource: tuple[str, str] | None = None
+    ) -> list[tuple[Any, ...]]: ...
+    def authorise_inquiry(
+        self, requester_oid: str, *, principal_oid: str | None = None, resource: tuple[str, str] | None = None
+    ) -> None: ...
+    def history(self, kind: str, id: str) -> list[tuple[Any, ...]]: ...
+    def explain(
+        self,
+        principal_oid: str,
+        scope: str,
+        kind: str,
+        id: str,
+        *,
+        at_seq: int | None = None,
+        at_time: int | None = None,
+    ) -> tuple[bool, str, tuple[Any, ...] | None]: ...
+    def streams_of_kind(self, kind: str) -> list[str]: ...
+    def cleanup_expired(self, requester_oid: str) -> int: ...
+    def rebuild(self, requester_oid: str) -> None: ...
+
+@final
 class Engine:
     """One open ledger. Thread-safe; every blocking call releases the GIL.
 
@@ -303,6 +339,8 @@ class Engine:
         expected_head: the head hash known from elsewhere; the chain must end in it.
         expected_length: the number of entries known from elsewhere.
         modules: id, version, settings, and what makes the object of a module written in Python (None: built in).
+        access: access control: OID of the administrator, who may create resources (``anyone`` or ``granted``), and
+            whether resource kinds are taken from the file rather than from the modules.
         progress: called as ``progress(done, total)`` on the calling thread while verifying at open.
 
     Raises:
@@ -323,6 +361,7 @@ class Engine:
         expected_head: str | None = None,
         expected_length: int | None = None,
         modules: Sequence[tuple[str, str, Mapping[str, Any], Callable[[dict[str, Any]], Any] | None]] | None = None,
+        access: tuple[str, str, bool] | None = None,
         progress: Callable[[int, int], object] | None = None,
     ) -> Engine: ...
     @property
@@ -339,13 +378,18 @@ class Engine:
     def append_batch(
         self, records: Sequence[Record | Mapping[str, Any]], requester_oid: str, *, expected_head: str | None = None
     ) -> list[ChainEntry]: ...
-    def get(self, hash: str) -> ChainEntry | None: ...
-    def get_by_id(self, id: str, *, stream: str | None = None) -> ChainEntry | None: ...
-    def history(self, id: str, *, stream: str | None = None) -> list[ChainEntry]: ...
+    def access(self) -> AccessControl | None:
+        """Access control; None where it is off."""
+    def authorise_export(self, requester_oid: str) -> None:
+        """Raise AccessDeniedError where access control is on and the requester is not the administrator."""
+    def get(self, hash: str, requester_oid: str) -> ChainEntry | None: ...
+    def get_by_id(self, id: str, requester_oid: str, *, stream: str | None = None) -> ChainEntry | None: ...
+    def history(self, id: str, requester_oid: str, *, stream: str | None = None) -> list[ChainEntry]: ...
     def field_values(
         self,
         stream: str,
         field: str,
+        requester_oid: str,
         *,
         payload: dict[str, Any] | None = None,
         after: str | None = None,
@@ -359,13 +403,14 @@ class Engine:
         """What is known of each module, in the order of registration."""
     def implementation(self, id: str) -> Any:
         """The object of a module written in Python; None for a built-in one. Raises UnknownModuleError."""
-    def range(self, start_seq: int, limit: int) -> list[ChainEntry]:
+    def range(self, start_seq: int, limit: int, requester_oid: str) -> list[ChainEntry]:
         """At most ``limit`` entries from ``start_seq`` on, in chain order.
 
         Fewer where they are large, at least one while there are any.
         """
     def query(
         self,
+        requester_oid: str,
         *,
         stream: str | None = None,
         id: str | None = None,
@@ -392,7 +437,7 @@ class Engine:
     ) -> VerificationReport: ...
     def redact(self, hash: str, reason: str, requester_oid: str) -> ChainEntry:
         """Erase one entry's payload and salt; returns the entry of stream ``redactions`` that records it."""
-    def import_entries(self, entries: Sequence[ChainEntry]) -> int:
+    def import_entries(self, entries: Sequence[ChainEntry], requester_oid: str) -> int:
         """Append entries of an export unchanged, each verified to continue this chain; all or nothing.
 
         Returns the number of entries now in the ledger.

@@ -9,6 +9,8 @@ from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from nucleus._core import ChainEntry, QueryPage, Record, VerificationReport
+from nucleus.access.aio import AsyncLedgerAccess
+from nucleus.access.config import AccessConfig
 from nucleus.auth.context import RequestContext
 from nucleus.errors import ForkedLedgerError, LedgerClosedError
 from nucleus.exporting import BinaryWriter
@@ -25,6 +27,7 @@ class LedgerOptions(TypedDict, total=False):
 
     storage: StorageConfig | None
     modules: Sequence[ModuleConfig]
+    access: AccessConfig | None
     verify_on_open: bool
     expected_head: str | None
     expected_length: int | None
@@ -99,6 +102,19 @@ class AsyncLedger:
     def closed(self) -> bool:
         """True once :meth:`close` has been called."""
         return self._closing or self._ledger.closed
+
+    @property
+    def access(self) -> AsyncLedgerAccess:
+        """Access control. Does not wait.
+
+        Raises:
+            ConfigError: the ledger was opened without it; see :meth:`has_access_control`.
+        """
+        return AsyncLedgerAccess(self, self._ledger.access)
+
+    def has_access_control(self) -> bool:
+        """Return True where grants decide what a requester may do. Does not wait."""
+        return self._ledger.has_access_control()
 
     def has_storage(self) -> bool:
         """Return True when the ledger is kept in a file, False when it is in memory only. Does not wait."""

@@ -96,29 +96,38 @@ def _is_header(members: object) -> bool:
     )
 
 
-def read_pages(engine: Engine, start_seq: int, end_seq: int | None = None) -> Iterator[list[ChainEntry]]:
+def read_pages(
+    engine: Engine, requester_oid: str, start_seq: int, end_seq: int | None = None
+) -> Iterator[list[ChainEntry]]:
     """Iterate over a chain in pages, each read by itself, so that no read lasts long.
 
     Args:
         engine: the ledger.
+        requester_oid: who asks; entries that they may not read are left out.
         start_seq: seq of the first entry.
         end_seq: seq behind the last entry; None goes on until the chain ends.
     """
     while end_seq is None or start_seq < end_seq:
         limit = _ENTRIES_PER_READ if end_seq is None else min(_ENTRIES_PER_READ, end_seq - start_seq)
-        page = engine.range(start_seq, limit)
+        page = engine.range(start_seq, limit, requester_oid)
         if not page:
             return
-        yield page
         start_seq = page[-1].seq + 1
+        if end_seq is not None and start_seq > end_seq:
+            page = [entry for entry in page if entry.seq < end_seq]
+        if page:
+            yield page
 
 
 def write_export(
-    engine: Engine, target: str | os.PathLike[str] | BinaryWriter, progress: Callable[[int, int], object] | None
+    engine: Engine,
+    target: str | os.PathLike[str] | BinaryWriter,
+    requester_oid: str,
+    progress: Callable[[int, int], object] | None,
 ) -> int:
     """Write the chain as it is now; see :meth:`nucleus.Ledger.export`."""
     if not isinstance(target, str | os.PathLike):
-        return _write_lines(engine, target, progress)
+        return _write_lines(engine, target, requester_oid, progress)
     path = Path(target)
     try:
         # Records are for the ledger's owner, and so is a copy of them.
@@ -127,7 +136,7 @@ def write_export(
         raise ConfigError(f"{path} exists and an export overwrites nothing; choose another name") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
-            written = _write_lines(engine, file, progress)
+            written = _write_lines(engine, file, requester_oid, progress)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -136,7 +145,9 @@ def write_export(
     return written
 
 
-def _write_lines(engine: Engine, file: BinaryWriter, progress: Callable[[int, int], object] | None) -> int:
+def _write_lines(
+    engine: Engine, file: BinaryWriter, requester_oid: str, progress: Callable[[int, int], object] | None
+) -> int:
     # One consistent look at the ledger fixes what is exported: entries up to this head, which never change but by a
     # redaction.
     stats = engine.stats()
@@ -145,7 +156,7 @@ def _write_lines(engine: Engine, file: BinaryWriter, progress: Callable[[int, in
     header = ExportHeader(engine.id, total, head[1] if head else None, stats["created_at"])
     file.write(header.to_json() + b"\n")
     written = redacted = 0
-    for page in read_pages(engine, 0, total):
+    for page in read_pages(engine, requester_oid, 0, total):
         file.write("".join(f"{entry.to_json()}\n" for entry in page).encode())
         written += len(page)
         redacted += sum(entry.redacted for entry in page)

@@ -6,11 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from nucleus._core import ChainEntry
-from nucleus.auth.context import RequestContext
+from nucleus.auth.context import RequestContext, require_oid
 from nucleus.errors import ConfigError, IntegrityError, InvalidRecordError
 from nucleus.exporting import ExportHeader
 from nucleus.json_lines import BinaryReader, NumberedLine, batches, max_line_bytes, numbered_lines
-from nucleus.ledger import Ledger, Progress, create_ledger, require_oid
+from nucleus.ledger import Ledger, Progress, create_ledger
 from nucleus.storage import sqlite_storage
 
 _BATCH_ENTRIES = 1_000

@@ -7,8 +7,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from nucleus._core import ChainEntry, Engine, QueryPage, Record, VerificationReport
-from nucleus.auth.context import RequestContext
-from nucleus.errors import ContextRequiredError, InvalidRecordError
+from nucleus.access.config import AccessConfig
+from nucleus.access.service import LedgerAccess
+from nucleus.auth.context import RequestContext, require_oid
+from nucleus.errors import ConfigError, InvalidRecordError
 from nucleus.exporting import BinaryWriter, read_pages, write_export
 from nucleus.modules.config import ModuleConfig
 from nucleus.modules.loading import engine_modules
@@ -25,6 +27,7 @@ def create_ledger(
     *,
     storage: StorageConfig | None = None,
     modules: Sequence[ModuleConfig] = (),
+    access: AccessConfig | None = None,
     verify_on_open: bool = True,
     expected_head: str | None = None,
     expected_length: int | None = None,
@@ -40,6 +43,7 @@ def create_ledger(
         storage: where the ledger is kept, from :func:`nucleus.sqlite_storage` and its siblings; None is memory.
         modules: the modules it runs, in the order of their hooks: the built-in ``proof``, ``asset``, ``token`` and
             ``connect``, modules written in Python, and those that installed distributions offer.
+        access: access control; None lets every requester do everything.
         verify_on_open: recompute every hash and link first, and refuse a ledger that does not add up.
         expected_head: head hash known from elsewhere (64 hexadecimal digits): the chain must end in it.
         expected_length: number of entries known from elsewhere: the chain must have as many.
@@ -73,6 +77,7 @@ def create_ledger(
         expected_head=expected_head,
         expected_length=expected_length,
         modules=engine_modules(modules),
+        access=None if access is None else (access.administrator, access.creation, False),
         progress=progress,
         **options,
     )
@@ -87,6 +92,8 @@ class Ledger:
     :class:`~nucleus.LedgerClosedError` after :meth:`close`, :class:`~nucleus.ForkedLedgerError` in a forked child,
     :class:`~nucleus.StorageReplacedError` once the file was moved or replaced, and :class:`~nucleus.DatabaseError`
     when the database reports an error.
+
+    Where access control is on, every read answers as if what the requester may not read were not there.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -112,6 +119,22 @@ class Ledger:
         """The modules that the ledger runs."""
         return Modules(self)
 
+    @property
+    def access(self) -> LedgerAccess:
+        """Access control.
+
+        Raises:
+            ConfigError: the ledger was opened without it; see :meth:`has_access_control`.
+        """
+        control = self._engine.access()
+        if control is None:
+            raise ConfigError("the ledger was opened without access control; open it with access=AccessConfig(...)")
+        return LedgerAccess(self._engine, control)
+
+    def has_access_control(self) -> bool:
+        """Return True where grants decide what a requester may do, False where everyone may do everything."""
+        return self._engine.access() is not None
+
     def append(
         self,
         record: Record | Mapping[str, Any],
@@ -131,6 +154,7 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
+            AccessDeniedError: access control is on, and who asks may not write the resource.
             InvalidRecordError: the record is out of bounds or has no canonical form; the message names the place.
             ConflictError: ``unique`` and the id is there with other content, or the head is not ``expected_head``.
             RecordRefusedError: a module refuses the record.
@@ -155,6 +179,7 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
+            AccessDeniedError: access control is on, and who asks may not write one of the resources.
             InvalidRecordError: a record is out of bounds or has no canonical form; the message names which and where.
             ConflictError: the head is not ``expected_head``.
             RecordRefusedError: a module refuses one of the records.
@@ -170,8 +195,7 @@ class Ledger:
         Raises:
             ContextRequiredError: nobody asks.
         """
-        require_oid(context)
-        return self._engine.get(hash)
+        return self._engine.get(hash, require_oid(context))
 
     def get_by_id(
         self, id: str, context: RequestContext | None = None, *, stream: str | None = None
@@ -186,8 +210,7 @@ class Ledger:
         Raises:
             ContextRequiredError: nobody asks.
         """
-        require_oid(context)
-        return self._engine.get_by_id(id, stream=stream)
+        return self._engine.get_by_id(id, require_oid(context), stream=stream)
 
     def history(self, id: str, context: RequestContext | None = None, *, stream: str | None = None) -> list[ChainEntry]:
         """Return all entries whose record has this id, in chain order; with ``stream``, those in it.
@@ -195,8 +218,7 @@ class Ledger:
         Raises:
             ContextRequiredError: nobody asks.
         """
-        require_oid(context)
-        return self._engine.history(id, stream=stream)
+        return self._engine.history(id, require_oid(context), stream=stream)
 
     def query(self, filters: QueryFilters, context: RequestContext | None = None) -> QueryPage:
         """Return one page of the entries that match the filters.
@@ -206,8 +228,8 @@ class Ledger:
             ConfigError: the cursor is not one that a query with these filters answered.
             InvalidRecordError: a value of ``filters.payload`` has no canonical form.
         """
-        require_oid(context)
         return self._engine.query(
+            require_oid(context),
             stream=filters.stream,
             id=filters.id,
             since=filters.since,
@@ -233,8 +255,8 @@ class Ledger:
         context: RequestContext | None,
     ) -> list[str]:
         """Return distinct values of a payload member that a module declares, for the handles."""
-        require_oid(context)
-        return self._engine.field_values(stream, field, payload=dict(payload), after=after, limit=limit)
+        requester_oid = require_oid(context)
+        return self._engine.field_values(stream, field, requester_oid, payload=dict(payload), after=after, limit=limit)
 
     def entries(
         self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
@@ -259,8 +281,7 @@ class Ledger:
         Raises:
             ContextRequiredError: nobody asks; raised by the call.
         """
-        require_oid(context)
-        return read_pages(self._engine, start_seq, end_seq)
+        return read_pages(self._engine, require_oid(context), start_seq, end_seq)
 
     def head(self) -> tuple[int, str] | None:
         """Return (seq, hash) of the newest entry, or None when the ledger is empty."""
@@ -318,6 +339,7 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
+            AccessDeniedError: access control is on, and who asks has no ``full`` on the resource.
             ConflictError: there is no entry with this hash, or it is one of the engine's own, which stay.
             RecordRefusedError: a module's state depends on the payload.
             ConfigError: ``hash`` is not 64 hexadecimal digits.
@@ -361,12 +383,14 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
+            AccessDeniedError: access control is on, and another than the administrator asks.
             ConfigError: the file exists.
             ConflictError: an entry was redacted meanwhile; what was written must not be used: export again.
             OSError: the file cannot be written; nothing is left of it.
         """
-        require_oid(context)
-        return write_export(self._engine, target, progress)
+        requester_oid = require_oid(context)
+        self._engine.authorise_export(requester_oid)
+        return write_export(self._engine, target, requester_oid, progress)
 
     def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext | None = None) -> int:
         """Append entries of an export unchanged, all or none, each verified to continue this chain.
@@ -382,12 +406,13 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
+            AccessDeniedError: access control is on, and another than the administrator asks.
             IntegrityError: an entry does not continue the chain, or its hash is wrong.
             CommitInDoubtError: whether the entries are durable is not known.
         """
-        require_oid(context)
+        requester_oid = require_oid(context)
         batch = entries if isinstance(entries, list | tuple) else list(entries)
-        return self._engine.import_entries(batch)
+        return self._engine.import_entries(batch, requester_oid)
 
     def stats(self) -> dict[str, Any]:
         """Return figures about the ledger, none of them the content of a record.
@@ -414,22 +439,6 @@ class Ledger:
     def __repr__(self) -> str:
         state = "closed" if self.closed else "open"
         return f"<Ledger {self.id!r} {'in memory' if self.path is None else f'at {self.path!r}'}, {state}>"
-
-
-def require_oid(context: RequestContext | None) -> str:
-    """Return who asks.
-
-    Raises:
-        ContextRequiredError: nobody does.
-    """
-    if not isinstance(context, RequestContext):
-        # Only the type is named: what was passed may be a token.
-        passed = "no context" if context is None else f"an object of type {type(context).__name__}"
-        raise ContextRequiredError(
-            f"this call reads or writes records and was given {passed} instead of a RequestContext; "
-            'pass context=RequestContext.local("oid:...") or the context of the request'
-        )
-    return context.oid
 
 
 def _as_record(record: Record | Mapping[str, Any]) -> Record:

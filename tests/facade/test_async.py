@@ -83,7 +83,7 @@ def test_same_signatures(name: str) -> None:
         assert isinstance(there, property)
         return
     assert inspect.signature(here).parameters == inspect.signature(there).parameters
-    assert inspect.iscoroutinefunction(there) == (name not in {"entries", "has_storage"})
+    assert inspect.iscoroutinefunction(there) == (name not in {"entries", "has_storage", "has_access_control"})
 
 
 def test_same_answers(path: Path, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_foreign_file(tmp_path: Path, name: str, read_only: bool) -> None:
     assert files_of(path) == [path]
 
 
-@pytest.mark.parametrize("version", [2, 1_000, 2**31 - 1])
+@pytest.mark.parametrize("version", [3, 1_000, 2**31 - 1])
 @pytest.mark.parametrize("read_only", [False, True])
 def test_newer_schema(sample: Path, version: int, read_only: bool) -> None:
     _database(sample, f"PRAGMA user_version = {version}")
@@ -86,7 +86,7 @@ def test_newer_schema(sample: Path, version: int, read_only: bool) -> None:
 
 def test_newer_schema_with_tables_unknown_here(tmp_path: Path) -> None:
     path = tmp_path / "file.db"
-    _database(path, OUR_APPLICATION, "PRAGMA user_version = 2", "CREATE TABLE unheard_of(x)")
+    _database(path, OUR_APPLICATION, "PRAGMA user_version = 3", "CREATE TABLE unheard_of(x)")
     before = path.read_bytes()
     with pytest.raises(SchemaVersionError):
         open_ledger(path).close()

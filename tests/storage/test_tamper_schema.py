@@ -9,8 +9,14 @@ from tests.storage.stranger import Stranger
 from nucleus import DatabaseError, IntegrityError, NucleusError
 
 TRIGGERS = ("entries_link", "entries_no_update", "entries_no_delete", "ledger_info_no_update", "ledger_info_no_delete")
-INDEXES = ("entries_stream", "entries_timestamp")
-TABLES = ("ledger_info", "entries", "hash_index", "id_index")
+INDEXES = (
+    "entries_stream",
+    "entries_timestamp",
+    "acl_grants_principal",
+    "acl_grants_whole_kind",
+    "acl_grants_exp",
+)
+TABLES = ("ledger_info", "entries", "hash_index", "id_index", "acl_grants", "acl_projection")
 
 
 def _declare(name: str, sql: str) -> list[str]:

@@ -68,3 +68,19 @@ class RequestContext:
     def local(cls, oid: str) -> RequestContext:
         """The context of a program that embeds the ledger and vouches for the requester itself."""
         return cls(oid)
+
+
+def require_oid(context: RequestContext | None) -> str:
+    """Return who asks.
+
+    Raises:
+        ContextRequiredError: nobody does.
+    """
+    if not isinstance(context, RequestContext):
+        # Only the type is named: what was passed may be a token.
+        passed = "no context" if context is None else f"an object of type {type(context).__name__}"
+        raise ContextRequiredError(
+            f"this call reads or writes records and was given {passed} instead of a RequestContext; "
+            'pass context=RequestContext.local("oid:...") or the context of the request'
+        )
+    return context.oid

@@ -243,6 +243,8 @@ class Tokens:
         """
         if not 1 <= limit <= MAX_PAGE_ENTRIES:
             raise ConfigError(f"limit must be 1 to {MAX_PAGE_ENTRIES:,}, not {limit}")
+        if self.get(symbol, context) is None:
+            return ListResult([], False, None)
         holders: list[Holder] = []
         after = cursor
         # One more than asked for tells whether there is more.

@@ -12,6 +12,7 @@ use crate::lanes::{DERIVE_KEY_MATERIAL, IV, Keying, LANES, MAX_MESSAGE_BYTES, ha
 const PAYLOAD_CONTEXT: &str = "nucleus-ledger 2026-11-20 payload v1";
 const ENTRY_CONTEXT: &str = "nucleus-ledger 2026-11-20 entry v1";
 const LEDGER_CONTEXT: &str = "nucleus-ledger 2026-11-20 ledger v1";
+const RESOURCE_CONTEXT: &str = "nucleus-ledger 2026-11-20 resource v1";
 
 /// Constants, computed once: a context's key depends on nothing but the context string.
 static PAYLOAD_KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context(PAYLOAD_CONTEXT));
@@ -87,6 +88,13 @@ pub fn entry_hash(prev: &Hash, header: &str) -> Hash {
 /// `B3("… ledger v1", ledger id)`: what stands before the first entry, so that a chain belongs to one ledger.
 pub fn ledger_hash(ledger_id: &str) -> Hash {
     Hash(blake3::derive_key(LEDGER_CONTEXT, ledger_id.as_bytes()))
+}
+
+/// `B3("… resource v1", length of kind as 8 bytes, little-endian || kind || id)`: names a resource in a fixed length.
+pub fn resource_hash(kind: &str, id: &str) -> Hash {
+    let mut hasher = Hasher::new_derive_key(RESOURCE_CONTEXT);
+    hasher.update(&(kind.len() as u64).to_le_bytes()).update(kind.as_bytes()).update(id.as_bytes());
+    Hash(*hasher.finalize().as_bytes())
 }
 
 /// What a batch of messages is hashed as.

@@ -46,7 +46,7 @@ fn verification(criterion: &mut Criterion) {
     let ledger = build(&directory.path().join("ledger.db"));
     let mut entries = Vec::new();
     while entries.len() < ENTRIES as usize {
-        entries.extend(ledger.range(entries.len() as u64, 10_000).expect("entries are read"));
+        entries.extend(ledger.range(entries.len() as u64, 10_000, "oid:onoal:user:alice").expect("entries are read"));
     }
     let mut group = criterion.benchmark_group("verify 100,000 entries");
     group.throughput(Throughput::Elements(ENTRIES)).sample_size(10);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use nucleus_core::entry::Linker;
 use nucleus_core::{CanonicalJson, ChainEntry, canonical};
 
+use crate::access::{Access, Meta};
 use crate::engine::AppendOptions;
 use crate::error::{Error, Result};
 use crate::module::{AppendHooks, Hooks, Request, Verdict};
@@ -158,6 +159,7 @@ fn take_group(state: &mut State) -> Vec<Arc<Ticket>> {
 pub(crate) struct Ledger<'a> {
     pub(crate) storage: &'a Arc<dyn StorageBackend>,
     pub(crate) hooks: &'a Hooks,
+    pub(crate) access: Option<&'a Access>,
     pub(crate) max_record_bytes: usize,
 }
 
@@ -165,8 +167,13 @@ pub(crate) struct Ledger<'a> {
 fn commit(ledger: Ledger<'_>, group: &[Arc<Ticket>]) {
     let mut outcomes: Vec<Result<Appended>> = Vec::with_capacity(group.len());
     let result = ledger.hooks.exclusively(|| {
-        Arc::clone(ledger.storage)
-            .write(&mut |open| ledger.hooks.around(|| stage_group(ledger, open, group, &mut outcomes)))
+        Arc::clone(ledger.storage).write(&mut |open| {
+            let mut stage = || ledger.hooks.around(|| stage_group(ledger, open, group, &mut outcomes));
+            match ledger.access {
+                None => stage(),
+                Some(access) => access.in_step(open, stage),
+            }
+        })
     });
     for (position, ticket) in group.iter().enumerate() {
         let outcome = match (&result, outcomes.get_mut(position)) {
@@ -216,13 +223,14 @@ fn stage(ledger: Ledger<'_>, open: &OpenTransaction, append: Append, alone: bool
     }
     let first_seq = head.map_or(0, |head| head.seq + 1);
     if append.options.unique
-        && let Some(existing) = open.with(|transaction| existing(transaction, &append))?
+        && let Some(existing) = open.with(|transaction| existing(transaction, &append, ledger.access))?
     {
         return Ok(Appended { entries: vec![existing], first_seq });
     }
     let linker = Linker::new(ledger.storage.ledger_id(), head);
-    let unruled = append.records.iter().all(|prepared| ledger.hooks.indifferent_to(&prepared.record.stream));
-    let entries = if unruled {
+    let unwatched = ledger.access.is_none()
+        && append.records.iter().all(|prepared| ledger.hooks.indifferent_to(&prepared.record.stream));
+    let entries = if unwatched {
         insert_all(open, linker, append.records)?
     } else if alone || append.records.len() == 1 {
         insert_each(ledger, open, linker, append)?
@@ -259,17 +267,29 @@ fn insert_each(
     };
     let mut entries = Vec::with_capacity(append.records.len());
     for (position, mut prepared) in append.records.into_iter().enumerate() {
-        let verdict = decide(&hooks, &mut prepared, writer);
+        let verdict =
+            authorise(ledger, open, &append.request, &prepared).and_then(|()| decide(&hooks, &mut prepared, writer));
         match verdict.map_err(|error| if append.options.batch { error.of_record(position) } else { error })? {
             Verdict::Existing(entry) => entries.push(*entry),
             Verdict::Append { .. } => {
                 let entry = linker.link(prepared.record, prepared.salt, prepared.payload_hash);
-                open.with(|transaction| transaction.insert(std::slice::from_ref(&entry)))?;
+                open.with(|transaction| {
+                    transaction.insert(std::slice::from_ref(&entry))?;
+                    ledger.access.map_or(Ok(()), |access| access.project(transaction, &entry))
+                })?;
                 entries.push(entry);
             }
         }
     }
     Ok(entries)
+}
+
+/// Refuses a record that its requester may not append.
+fn authorise(ledger: Ledger<'_>, open: &OpenTransaction, request: &Request, prepared: &Prepared) -> Result<()> {
+    let Some(access) = ledger.access else {
+        return Ok(());
+    };
+    open.with(|transaction| access.authorise_append(transaction, request, &prepared.record))
 }
 
 /// Lets the hooks see a record as its caller gave it, and completes anew what they changed.
@@ -286,30 +306,55 @@ fn decide(hooks: &AppendHooks<'_>, prepared: &mut Prepared, writer: Writer<'_>) 
 }
 
 /// For a unique append: the entry that already says the same, or a conflict with one that says something else.
-fn existing(transaction: &mut dyn WriteTransaction, append: &Append) -> Result<Option<ChainEntry>> {
+fn existing(
+    transaction: &mut dyn WriteTransaction,
+    append: &Append,
+    access: Option<&Access>,
+) -> Result<Option<ChainEntry>> {
     let Some(prepared) = append.records.first() else {
         return Ok(None);
     };
-    let Some(entry) = transaction.latest_by_id(&prepared.record.id, None)? else {
+    let (id, stream) = (&prepared.record.id, &prepared.record.stream);
+    let mut found = match access {
+        None => transaction.latest_by_id(id, None, None)?,
+        Some(access) => {
+            access.authorise_append(transaction, &append.request, &prepared.record)?;
+            let viewer = access.viewer(&append.request.requester_oid, append.request.recorded_at);
+            transaction.latest_by_id(id, None, viewer.as_ref())?
+        }
+    };
+    let mut seen = true;
+    if access.is_some() {
+        // In other streams, what the requester does not see is not there; here they may write, and so learn that it is.
+        let here = transaction.latest_by_id(id, Some(stream), None)?;
+        seen = here.as_ref().map(|entry| entry.seq) <= found.as_ref().map(|entry| entry.seq);
+        found = if seen { found } else { here };
+    }
+    let Some(entry) = found else {
         return Ok(None);
     };
+    let theirs = || Meta::of(&entry.record).requester_oid.as_deref() == Some(&append.request.requester_oid);
     let (old, new) = (&entry.record, &prepared.record);
-    let same = old.stream == new.stream
+    let same = (seen || theirs())
+        && old.stream == new.stream
         && old.payload == new.payload
         && (!prepared.timestamp_given || old.timestamp == new.timestamp)
         && caller_members(old.meta.as_ref()) == caller_members(prepared.caller_meta.as_ref());
     if same {
         return Ok(Some(entry));
     }
-    let what = if entry.redacted() { "was redacted" } else { "has other content" };
+    let where_and_what = match (seen, entry.redacted()) {
+        (false, _) => String::new(),
+        (true, true) => format!(", at seq {}, and was redacted", entry.seq),
+        (true, false) => format!(", at seq {}, and has other content", entry.seq),
+    };
     Err(Error::Conflict {
         message: format!(
-            "a record with id `{}` is in the ledger already, at seq {}, and {what}; choose another id, or append \
-             without unique=True to add a version",
-            nucleus_core::error::shortened(&new.id),
-            entry.seq
+            "a record with id `{}` is in the ledger already{where_and_what}; choose another id, or append without \
+             unique=True to add a version",
+            nucleus_core::error::shortened(&new.id)
         ),
-        existing_hash: Some(entry.hash),
+        existing_hash: seen.then_some(entry.hash),
     })
 }
 

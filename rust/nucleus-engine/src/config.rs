@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nucleus_core::Hash;
 
+use crate::access::AccessConfig;
 use crate::error::{Error, Result};
 use crate::module::ModuleConfig;
 
@@ -63,6 +64,8 @@ pub struct LedgerConfig {
     pub expected_length: Option<u64>,
     /// The modules it runs, in the order of their hooks.
     pub modules: Vec<ModuleConfig>,
+    /// Access control; None: every requester may do everything.
+    pub access: Option<AccessConfig>,
 }
 
 impl LedgerConfig {
@@ -77,6 +80,7 @@ impl LedgerConfig {
             expected_head: None,
             expected_length: None,
             modules: Vec::new(),
+            access: None,
         }
     }
 

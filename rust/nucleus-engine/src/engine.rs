@@ -1,5 +1,7 @@
 //! The ledger: what its users call, over a storage.
 
+mod access;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,24 +9,28 @@ use nucleus_core::entry::{Head, Salt, commit_payload};
 use nucleus_core::hash::ledger_hash;
 use nucleus_core::oid::check_oid;
 use nucleus_core::{
-    ACL_GRANTS_STREAM, CanonicalJson, ChainEntry, ErrorKind, Hash, InvalidRecord, REDACTION_ID_PREFIX,
-    REDACTIONS_STREAM, Record, VerificationError, VerificationReport, canonical,
+    CanonicalJson, ChainEntry, ErrorKind, Hash, InvalidRecord, REDACTION_ID_PREFIX, REDACTIONS_STREAM, Record,
+    VerificationError, VerificationReport, canonical,
 };
 
+use crate::access::{Access, Viewer, is_own_stream, is_well_formed};
 use crate::append::{Append, Appended, CommitQueue, Ledger};
 use crate::clock::now_ms;
 use crate::config::{LedgerConfig, StorageConfig};
 use crate::error::{Error, Result};
-use crate::module::{Hooks, ModuleFactory, ModuleRegistry, Request, built_in_rulers};
+use crate::module::{Hooks, ModuleFactory, ModuleRegistry, Request, built_in_streams};
 use crate::prepare::{NewRecord, Prepared, Writer, random_salts, with_engine_meta};
-use crate::query::{MAX_PAGE_ENTRIES, QueryFilters, QueryPage, collect_history};
-use crate::storage::{FieldValues, Progress, SqliteStorage, Stats, StorageBackend, WriteTransaction};
+use crate::query::{Cursor, MAX_PAGE_ENTRIES, Order, QueryFilters, QueryPage, collect_history};
+use crate::storage::{FieldValues, OpenTransaction, Progress, SqliteStorage, Stats, StorageBackend, WriteTransaction};
 
 /// One open ledger.
 pub struct LedgerEngine {
     storage: Arc<dyn StorageBackend>,
     hooks: Hooks,
-    /// Streams that a built-in module ruled when the ledger was opened earlier, and that it does not rule now.
+    /// None: every requester may do everything.
+    access: Option<Access>,
+    /// Streams of built-in modules that do not run, which nobody may write to: those that they ruled when the ledger was
+    /// opened earlier and, where access control is on, all, for who has access to their resources follows from the rules.
     unruled: Vec<(String, &'static str)>,
     queue: CommitQueue,
     max_record_bytes: usize,
@@ -64,10 +70,15 @@ impl LedgerEngine {
         for module in &config.modules {
             registry.register(factory.build(module)?, module.config.clone())?;
         }
-        let mut unruled = built_in_rulers(&storage.indexed_streams());
-        unruled.retain(|(_, id)| registry.info(id).is_none());
+        let access =
+            config.access.as_ref().map(|wanted| access::open_access(wanted, &registry, &storage)).transpose()?;
+        let ruled_earlier = storage.indexed_streams();
+        let mut unruled = built_in_streams();
+        unruled
+            .retain(|(stream, id)| registry.info(id).is_none() && (access.is_some() || ruled_earlier.contains(stream)));
         let engine = Self {
             storage,
+            access,
             unruled,
             hooks: Hooks::new(registry),
             queue: CommitQueue::default(),
@@ -76,6 +87,9 @@ impl LedgerEngine {
             read_only,
             opened_in: std::process::id(),
         };
+        if let Some(access) = &engine.access {
+            engine.begin_access(access, config.verify_on_open, progress)?;
+        }
         engine.hooks.start(&engine.storage)?;
         Ok(engine)
     }
@@ -126,7 +140,16 @@ impl LedgerEngine {
             prepared.push(record.map_err(|error| if options.batch { error.within_index(position) } else { error })?);
         }
         let request = Request { requester_oid: Arc::from(requester_oid), recorded_at };
-        let ledger = Ledger { storage: &self.storage, hooks: &self.hooks, max_record_bytes: self.max_record_bytes };
+        let ledger = Ledger {
+            storage: &self.storage,
+            hooks: &self.hooks,
+            access: self.access.as_ref(),
+            max_record_bytes: self.max_record_bytes,
+        };
+        if !self.hooks.none() {
+            // So that a hook that reads through the ledger finds the grants up to date: it could not wait for them.
+            self.bring_grants_up_to_date()?;
+        }
         let append = Append { records: prepared, options, request: request.clone() };
         let Appended { entries, first_seq } = self.queue.submit(ledger, append)?;
         if !self.hooks.none() {
@@ -162,39 +185,66 @@ impl LedgerEngine {
         Ok(self.storage.as_ref())
     }
 
-    /// The entry with this hash.
-    pub fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>> {
-        self.readable()?.get(hash)
+    /// How a requester sees the ledger; None: as it is.
+    fn viewer(&self, requester_oid: &str) -> Result<Option<Viewer>> {
+        let viewer = self.access.as_ref().and_then(|access| access.viewer(requester_oid, now_ms()));
+        if viewer.is_some() {
+            self.bring_grants_up_to_date()?;
+        }
+        Ok(viewer)
     }
 
-    /// The newest entry with this record id, in this stream where one is given.
-    pub fn get_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
-        self.readable()?.latest_by_id(id, stream)
-    }
-
-    /// All entries with this record id, in this stream where one is given, oldest first.
-    pub fn history(&self, id: &str, stream: Option<&str>) -> Result<Vec<ChainEntry>> {
+    /// The entry with this hash, if the requester may read it.
+    pub fn get(&self, hash: &Hash, requester_oid: &str) -> Result<Option<ChainEntry>> {
         let storage = self.readable()?;
-        collect_history(id, stream, |filters| storage.query(filters))
+        storage.get(hash, self.viewer(requester_oid)?.as_ref())
     }
 
-    /// At most `limit` entries from `first_seq` on, in chain order.
-    pub fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
-        self.readable()?.range(first_seq, limit.min(MAX_PAGE_ENTRIES))
+    /// The newest entry with this record id that the requester may read, in this stream where one is given.
+    pub fn get_by_id(&self, id: &str, stream: Option<&str>, requester_oid: &str) -> Result<Option<ChainEntry>> {
+        let storage = self.readable()?;
+        storage.latest_by_id(id, stream, self.viewer(requester_oid)?.as_ref())
     }
 
-    /// Distinct values of a payload member that a module has declared, in a fixed order.
-    pub fn field_values(&self, query: &FieldValues<'_>) -> Result<Vec<String>> {
+    /// All entries with this record id that the requester may read, in this stream where one is given, oldest first.
+    pub fn history(&self, id: &str, stream: Option<&str>, requester_oid: &str) -> Result<Vec<ChainEntry>> {
+        let storage = self.readable()?;
+        collect_history(id, stream, self.viewer(requester_oid)?, |filters| storage.query(filters))
+    }
+
+    /// At most `limit` entries from `first_seq` on that the requester may read, in chain order.
+    pub fn range(&self, first_seq: u64, limit: usize, requester_oid: &str) -> Result<Vec<ChainEntry>> {
+        let storage = self.readable()?;
+        let limit = limit.min(MAX_PAGE_ENTRIES);
+        let viewer = self.viewer(requester_oid)?;
+        match i64::try_from(first_seq) {
+            _ if viewer.is_none() => storage.range(first_seq, limit),
+            Ok(first_seq) if limit > 0 => {
+                let cursor = Some(Cursor { after_seq: first_seq - 1, order: Order::Ascending });
+                Ok(storage.query(&QueryFilters { limit, cursor, viewer, ..QueryFilters::default() })?.entries)
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// Distinct values of a payload member that a module has declared, in a fixed order, among the entries that the
+    /// requester may read.
+    pub fn field_values(&self, query: &FieldValues<'_>, requester_oid: &str) -> Result<Vec<String>> {
         if !(1..=MAX_PAGE_ENTRIES).contains(&query.limit) {
             return Err(Error::Config(format!("limit must be 1 to {MAX_PAGE_ENTRIES}, not {}", query.limit)));
         }
-        self.readable()?.field_values(query)
+        let storage = self.readable()?;
+        storage.field_values(&FieldValues { viewer: self.viewer(requester_oid)?, ..query.clone() })
     }
 
-    /// One page of matching entries.
-    pub fn query(&self, filters: &QueryFilters) -> Result<QueryPage> {
+    /// One page of matching entries that the requester may read.
+    pub fn query(&self, filters: &QueryFilters, requester_oid: &str) -> Result<QueryPage> {
         filters.validate()?;
-        self.readable()?.query(filters)
+        let storage = self.readable()?;
+        match self.viewer(requester_oid)? {
+            None => storage.query(filters),
+            viewer => storage.query(&QueryFilters { viewer, ..filters.clone() }),
+        }
     }
 
     /// Where the chain ends.
@@ -215,7 +265,11 @@ impl LedgerEngine {
         expected_length: Option<u64>,
         progress: Progress<'_>,
     ) -> Result<VerificationReport> {
-        let mut report = self.readable()?.verify(deep, progress)?;
+        let storage = self.readable()?;
+        let mut report = storage.verify(deep, progress)?;
+        for fault in storage.verify_grants(now_ms() / 1000, progress)? {
+            report.add(fault);
+        }
         report.expect_end(expected_head, expected_length);
         Ok(report)
     }
@@ -229,17 +283,15 @@ impl LedgerEngine {
             return Err(InvalidRecord::new("a redaction needs a reason").within_key("reason").into());
         }
         self.hooks.refuse_inside_hook("redact")?;
+        if !self.hooks.none() {
+            self.bring_grants_up_to_date()?;
+        }
         let salt = random_salts(1)?[0];
         let request = Request { requester_oid: Arc::from(requester_oid), recorded_at: now_ms() };
         let mut recorded = None;
         self.hooks.exclusively(|| {
             Arc::clone(&self.storage).write(&mut |open| {
-                if let Some(entry) = open.with(|transaction| redactable(transaction, hash))? {
-                    self.refuse_unruled(&entry.record.stream)?;
-                    self.hooks.around(|| self.hooks.before_redact(open, &request, &entry))?;
-                }
-                recorded =
-                    Some(open.with(|transaction| redact_in(transaction, self.id(), hash, reason, &request, salt))?);
+                recorded = Some(self.in_step(open, || self.redact_in(open, hash, reason, &request, salt))?);
                 Ok(())
             })
         })?;
@@ -247,8 +299,48 @@ impl LedgerEngine {
         recorded.ok_or(Error::Closed)
     }
 
-    /// Appends entries of an export unchanged, each checked to continue this chain; all or nothing.
-    pub fn import(&self, entries: &[ChainEntry]) -> Result<u64> {
+    fn redact_in(
+        &self,
+        open: &OpenTransaction,
+        hash: &Hash,
+        reason: &str,
+        request: &Request,
+        salt: Salt,
+    ) -> Result<ChainEntry> {
+        if let Some(access) = &self.access {
+            open.with(|transaction| match access.visible(transaction, request, hash)? {
+                // What the requester may not read looks like what is not there.
+                None => Err(no_entry(hash)),
+                Some(entry) => access.authorise_redaction(transaction, request, &entry),
+            })?;
+        }
+        if let Some(entry) = open.with(|transaction| redactable(transaction, hash))? {
+            self.refuse_unruled(&entry.record.stream)?;
+            self.hooks.around(|| self.hooks.before_redact(open, request, &entry))?;
+        }
+        open.with(|transaction| {
+            let before = transaction.head()?;
+            let recorded = redact_in(transaction, self.id(), hash, reason, request, salt)?;
+            // Redacting again answers the entry of then, whose grants have ended already.
+            if let Some(access) = self.access.as_ref().filter(|_| before.is_none_or(|head| head.seq < recorded.seq)) {
+                access.project(transaction, &recorded)?;
+            }
+            Ok(recorded)
+        })
+    }
+
+    /// Runs `work` in a transaction, with the grants up to date where access control is on.
+    fn in_step<T>(&self, open: &OpenTransaction, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        match &self.access {
+            None => work(),
+            Some(access) => access.in_step(open, work),
+        }
+    }
+
+    /// Appends entries of an export unchanged, each checked to continue this chain; all or nothing. Where access control
+    /// is on, the administrator alone may.
+    pub fn import(&self, entries: &[ChainEntry], requester_oid: &str) -> Result<u64> {
+        self.only_administrator(requester_oid, "import entries")?;
         let genesis = ledger_hash(self.id());
         let mut length = 0;
         self.hooks.refuse_inside_hook("import")?;
@@ -259,7 +351,10 @@ impl LedgerEngine {
                 head = Some(Head { seq: entry.seq, hash: entry.hash });
             }
             length = head.map_or(0, |head| head.seq + 1);
-            open.with(|transaction| transaction.insert(entries))
+            open.with(|transaction| {
+                transaction.insert(entries)?;
+                self.access.as_ref().map_or(Ok(()), |access| access.catch_up(transaction))
+            })
         })?;
         Ok(length)
     }
@@ -322,9 +417,13 @@ fn report_unverified(storage: &dyn StorageBackend, config: &LedgerConfig) -> Res
     Ok(report)
 }
 
+fn no_entry(hash: &Hash) -> Error {
+    Error::Conflict { message: format!("no entry has the hash {hash}"), existing_hash: None }
+}
+
 /// The entry that a redaction would change, if it would.
 fn redactable(transaction: &mut dyn WriteTransaction, hash: &Hash) -> Result<Option<ChainEntry>> {
-    Ok(transaction.get(hash)?.filter(|entry| !entry.redacted()))
+    Ok(transaction.get(hash, None)?.filter(|entry| !entry.redacted()))
 }
 
 fn redact_in(
@@ -336,16 +435,16 @@ fn redact_in(
     salt: Salt,
 ) -> Result<ChainEntry> {
     let conflict = |message: String| Error::Conflict { message, existing_hash: Some(*hash) };
-    let Some(entry) = transaction.get(hash)? else {
-        return Err(Error::Conflict { message: format!("no entry has the hash {hash}"), existing_hash: None });
+    let Some(entry) = transaction.get(hash, None)? else {
+        return Err(no_entry(hash));
     };
-    if [REDACTIONS_STREAM, ACL_GRANTS_STREAM].contains(&entry.record.stream.as_str()) {
+    if is_own_stream(&entry.record.stream) {
         return Err(conflict(format!("entry {} is of the engine's own stream and stays", entry.seq)));
     }
     let id = format!("{REDACTION_ID_PREFIX}{hash}");
     if entry.redacted() {
         return transaction
-            .latest_by_id(&id, Some(REDACTIONS_STREAM))?
+            .latest_by_id(&id, Some(REDACTIONS_STREAM), None)?
             .ok_or_else(|| conflict(format!("the payload of entry {} is missing without a record of why", entry.seq)));
     }
     transaction.erase_payload(&entry)?;
@@ -372,7 +471,7 @@ fn check_continues(entry: &ChainEntry, head: Option<Head>, genesis: &Hash) -> Re
         ErrorKind::SequenceGap
     } else if entry.prev_hash != head.map(|head| head.hash) {
         ErrorKind::ChainLinkBroken
-    } else if entry.format != nucleus_core::FORMAT {
+    } else if entry.format != nucleus_core::FORMAT || !is_well_formed(&entry.record) {
         ErrorKind::MalformedEntry
     } else if !entry.adds_up(genesis) {
         ErrorKind::HashMismatch

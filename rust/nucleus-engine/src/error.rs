@@ -109,6 +109,9 @@ pub enum Error {
         /// What it was caused by.
         cause: Option<Cause>,
     },
+    /// The requester may not do this; nothing was written.
+    #[error("{0}")]
+    AccessDenied(String),
     /// The ledger has been closed.
     #[error("the ledger is closed; open it again")]
     Closed,
@@ -147,6 +150,7 @@ impl Error {
             Self::Conflict { message, existing_hash } => {
                 Self::Conflict { message: format!("{message} ($[{position}] of the batch)"), existing_hash }
             }
+            Self::AccessDenied(message) => Self::AccessDenied(format!("{message} ($[{position}] of the batch)")),
             other => other,
         }
     }
@@ -186,6 +190,7 @@ impl Error {
             Self::Module { module_id, message, cause } => {
                 Self::Module { module_id: module_id.clone(), message: message.clone(), cause: cause.clone() }
             }
+            Self::AccessDenied(message) => Self::AccessDenied(message.clone()),
             Self::Closed => Self::Closed,
             Self::Forked { opened_in, here } => Self::Forked { opened_in: *opened_in, here: *here },
             Self::Interrupted => Self::Interrupted,

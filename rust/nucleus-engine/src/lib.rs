@@ -3,6 +3,7 @@
 //! One [`LedgerEngine`] is one open ledger. It shares nothing with any other, holds no global state and may be used
 //! from many threads at once.
 
+pub mod access;
 mod append;
 mod clock;
 mod config;
@@ -13,6 +14,7 @@ mod prepare;
 mod query;
 pub mod storage;
 
+pub use access::{AccessConfig, Creation};
 pub use config::{Durability, LedgerConfig, SqliteConfig, StorageConfig};
 pub use engine::{AppendOptions, LedgerEngine};
 pub use error::{Error, Result};

@@ -1,8 +1,9 @@
 //! What an append needs before it takes any lock: bounds, the engine's own meta, the commitment to the payload.
 
 use nucleus_core::entry::{Salt, commit_payload};
-use nucleus_core::{ACL_GRANTS_STREAM, CanonicalJson, Hash, InvalidRecord, REDACTIONS_STREAM, Record, canonical};
+use nucleus_core::{CanonicalJson, Hash, InvalidRecord, Record, canonical};
 
+use crate::access::is_own_stream;
 use crate::error::{Error, Result};
 
 /// A record with what the caller said explicitly.
@@ -30,7 +31,7 @@ impl Prepared {
     pub(crate) fn new(new: NewRecord, salt: Salt, writer: Writer<'_>) -> std::result::Result<Self, InvalidRecord> {
         let NewRecord { mut record, timestamp_given } = new;
         record.validate()?;
-        if [REDACTIONS_STREAM, ACL_GRANTS_STREAM].contains(&record.stream.as_str()) {
+        if is_own_stream(&record.stream) {
             let reason = format!("`{}` is the engine's own stream; append to another", record.stream);
             return Err(InvalidRecord::new(reason).within_key("stream"));
         }

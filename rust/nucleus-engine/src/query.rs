@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use nucleus_core::{CanonicalJson, ChainEntry, canonical};
 
+use crate::access::Viewer;
 use crate::error::{Error, Result};
 
 /// Most entries on one page.
@@ -136,6 +137,8 @@ pub struct QueryFilters {
     pub order: Order,
     /// Whether to count all matching entries.
     pub with_total: bool,
+    /// Who reads, and sees only what they are granted; None sees everything.
+    pub viewer: Option<Viewer>,
 }
 
 impl Default for QueryFilters {
@@ -153,6 +156,7 @@ impl Default for QueryFilters {
             cursor: None,
             order: Order::Ascending,
             with_total: false,
+            viewer: None,
         }
     }
 }
@@ -161,12 +165,14 @@ impl Default for QueryFilters {
 pub(crate) fn collect_history(
     id: &str,
     stream: Option<&str>,
-    query: impl Fn(&QueryFilters) -> Result<QueryPage>,
+    viewer: Option<Viewer>,
+    mut query: impl FnMut(&QueryFilters) -> Result<QueryPage>,
 ) -> Result<Vec<ChainEntry>> {
     let mut filters = QueryFilters {
         id: Some(id.to_owned()),
         stream: stream.map(str::to_owned),
         limit: MAX_PAGE_ENTRIES,
+        viewer,
         ..QueryFilters::default()
     };
     let mut entries = Vec::new();

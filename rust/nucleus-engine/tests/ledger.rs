@@ -38,8 +38,8 @@ fn what_was_appended_is_there_after_reopening() {
     assert!(matches!(ledger.head(), Err(Error::Closed)));
 
     let ledger = open(&path).unwrap();
-    assert_eq!(ledger.get(&entry.hash).unwrap(), Some(entry.clone()));
-    assert_eq!(ledger.get_by_id("r-1", None).unwrap(), Some(entry));
+    assert_eq!(ledger.get(&entry.hash, ALICE).unwrap(), Some(entry.clone()));
+    assert_eq!(ledger.get_by_id("r-1", None, ALICE).unwrap(), Some(entry));
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn query_pages_meet_without_overlap() {
     let mut filters = QueryFilters { payload: vec![even], limit: 4, with_total: true, ..QueryFilters::default() };
     let mut seqs = Vec::new();
     loop {
-        let page = ledger.query(&filters).unwrap();
+        let page = ledger.query(&filters, ALICE).unwrap();
         assert_eq!(page.total, Some(13));
         seqs.extend(page.entries.iter().map(|entry| entry.seq));
         filters.cursor = page.next_cursor;

@@ -1,16 +1,18 @@
 //! `Engine` and `QueryPage`.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use nucleus_core::{CanonicalJson, InvalidRecord};
 use nucleus_engine::{
-    AppendOptions, Durability, Error, FieldValues, LedgerConfig, LedgerEngine, QueryFilters, SqliteConfig, Status,
-    StorageConfig,
+    AccessConfig, AppendOptions, Durability, Error, FieldValues, LedgerConfig, LedgerEngine, QueryFilters,
+    SqliteConfig, Status, StorageConfig,
 };
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
+use crate::access::AccessControl;
 use crate::chain::{ChainEntry, entries_argument, hash_argument};
 use crate::errors::{Failure, detached, to_python};
 use crate::json;
@@ -22,7 +24,7 @@ use crate::report::VerificationReport;
 /// One open ledger.
 #[pyclass(frozen, module = "nucleus._core")]
 pub(crate) struct Engine {
-    inner: LedgerEngine,
+    inner: Arc<LedgerEngine>,
     closed: std::sync::atomic::AtomicBool,
 }
 
@@ -115,7 +117,7 @@ impl Engine {
     #[new]
     #[pyo3(signature = (
         *, id=None, path=None, read_only=false, durability="full", busy_timeout_ms=Count(30_000), max_record_bytes=Count(16_777_216),
-        verify_on_open=true, accept_rollback=false, expected_head=None, expected_length=None, modules=None, progress=None
+        verify_on_open=true, accept_rollback=false, expected_head=None, expected_length=None, modules=None, access=None, progress=None
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -131,6 +133,7 @@ impl Engine {
         expected_head: Option<&str>,
         expected_length: Option<Count>,
         modules: Option<&Bound<'_, PyAny>>,
+        access: Option<(String, String, bool)>,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let (modules, factory) = module_arguments(py, modules)?;
@@ -147,6 +150,12 @@ impl Engine {
                 None => StorageConfig::Memory,
                 Some(path) => StorageConfig::Sqlite(SqliteConfig { path, read_only, durability, busy_timeout }),
             };
+            let access = match access {
+                None => None,
+                Some((administrator_oid, creation, kinds_as_stored)) => {
+                    Some(AccessConfig { administrator_oid, creation: creation.parse()?, kinds_as_stored })
+                }
+            };
             let config = LedgerConfig {
                 max_record_bytes: max_record_bytes.0 as usize,
                 verify_on_open,
@@ -154,11 +163,12 @@ impl Engine {
                 expected_head: expected_head.map(|text| hash_argument("expected_head", text)).transpose()?,
                 expected_length: expected_length.map(|count| count.0),
                 modules,
+                access,
                 ..LedgerConfig::new(id, storage)
             };
             LedgerEngine::open(&config, &factory, progress)
         })?;
-        Ok(Self { inner, closed: std::sync::atomic::AtomicBool::new(false) })
+        Ok(Self { inner: Arc::new(inner), closed: std::sync::atomic::AtomicBool::new(false) })
     }
 
     #[getter]
@@ -221,29 +231,51 @@ impl Engine {
         wrap_all(py, entries)
     }
 
-    fn get(&self, py: Python<'_>, hash: &str) -> PyResult<Option<Py<ChainEntry>>> {
-        let entry = detached(py, || self.inner.get(&hash_argument("hash", hash)?))?;
+    fn access(&self) -> Option<AccessControl> {
+        self.inner.administrator_oid().map(|_| AccessControl { inner: Arc::clone(&self.inner) })
+    }
+
+    fn authorise_export(&self, py: Python<'_>, requester_oid: &str) -> PyResult<()> {
+        detached(py, || self.inner.authorise_export(requester_oid))
+    }
+
+    fn get(&self, py: Python<'_>, hash: &str, requester_oid: &str) -> PyResult<Option<Py<ChainEntry>>> {
+        let entry = detached(py, || self.inner.get(&hash_argument("hash", hash)?, requester_oid))?;
         entry.map(|entry| wrap(py, entry)).transpose()
     }
 
-    #[pyo3(signature = (id, *, stream=None))]
-    fn get_by_id(&self, py: Python<'_>, id: &str, stream: Option<&str>) -> PyResult<Option<Py<ChainEntry>>> {
-        let entry = detached(py, || self.inner.get_by_id(id, stream))?;
+    #[pyo3(signature = (id, requester_oid, *, stream=None))]
+    fn get_by_id(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        requester_oid: &str,
+        stream: Option<&str>,
+    ) -> PyResult<Option<Py<ChainEntry>>> {
+        let entry = detached(py, || self.inner.get_by_id(id, stream, requester_oid))?;
         entry.map(|entry| wrap(py, entry)).transpose()
     }
 
-    #[pyo3(signature = (id, *, stream=None))]
-    fn history(&self, py: Python<'_>, id: &str, stream: Option<&str>) -> PyResult<Vec<Py<ChainEntry>>> {
-        let entries = detached(py, || self.inner.history(id, stream))?;
+    #[pyo3(signature = (id, requester_oid, *, stream=None))]
+    fn history(
+        &self,
+        py: Python<'_>,
+        id: &str,
+        requester_oid: &str,
+        stream: Option<&str>,
+    ) -> PyResult<Vec<Py<ChainEntry>>> {
+        let entries = detached(py, || self.inner.history(id, stream, requester_oid))?;
         wrap_all(py, entries)
     }
 
-    #[pyo3(signature = (stream, field, *, payload=None, after=None, limit=Count(100)))]
+    #[pyo3(signature = (stream, field, requester_oid, *, payload=None, after=None, limit=Count(100)))]
+    #[allow(clippy::too_many_arguments)]
     fn field_values(
         &self,
         py: Python<'_>,
         stream: &str,
         field: &str,
+        requester_oid: &str,
         payload: Option<&Bound<'_, PyDict>>,
         after: Option<&str>,
         limit: Count,
@@ -251,7 +283,8 @@ impl Engine {
         let payload = payload.map_or(Ok(Vec::new()), payload_filters).map_err(|error| to_python(py, error.into()))?;
         detached(py, || {
             let limit = limit.0 as usize;
-            self.inner.field_values(&FieldValues { stream, field, payload: &payload, after, limit })
+            let query = FieldValues { stream, field, payload: &payload, after, limit, viewer: None };
+            self.inner.field_values(&query, requester_oid)
         })
     }
 
@@ -270,19 +303,26 @@ impl Engine {
         }
     }
 
-    fn range(&self, py: Python<'_>, start_seq: Count, limit: Count) -> PyResult<Vec<Py<ChainEntry>>> {
-        let entries = detached(py, || self.inner.range(start_seq.0, limit.0 as usize))?;
+    fn range(
+        &self,
+        py: Python<'_>,
+        start_seq: Count,
+        limit: Count,
+        requester_oid: &str,
+    ) -> PyResult<Vec<Py<ChainEntry>>> {
+        let entries = detached(py, || self.inner.range(start_seq.0, limit.0 as usize, requester_oid))?;
         wrap_all(py, entries)
     }
 
     #[pyo3(signature = (
-        *, stream=None, id=None, since=None, until=None, payload=None, limit=Count(100), offset=Count(0), cursor=None, order="asc",
-        with_total=false, latest_only=false, status=None
+        requester_oid, *, stream=None, id=None, since=None, until=None, payload=None, limit=Count(100), offset=Count(0),
+        cursor=None, order="asc", with_total=false, latest_only=false, status=None
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn query(
         &self,
         py: Python<'_>,
+        requester_oid: &str,
         stream: Option<String>,
         id: Option<String>,
         since: Option<Milliseconds>,
@@ -311,7 +351,7 @@ impl Engine {
             status,
         };
         let filters = arguments.filters().map_err(|error| to_python(py, error.into()))?;
-        let page = detached(py, || self.inner.query(&filters))?;
+        let page = detached(py, || self.inner.query(&filters, requester_oid))?;
         QueryPage::wrap(py, page)
     }
 
@@ -345,9 +385,9 @@ impl Engine {
         wrap(py, entry)
     }
 
-    fn import_entries(&self, py: Python<'_>, entries: &Bound<'_, PyAny>) -> PyResult<u64> {
+    fn import_entries(&self, py: Python<'_>, entries: &Bound<'_, PyAny>, requester_oid: &str) -> PyResult<u64> {
         let entries = entries_argument(entries)?;
-        detached(py, || self.inner.import(&entries))
+        detached(py, || self.inner.import(&entries, requester_oid))
     }
 
     #[pyo3(signature = (path, progress=None))]
@@ -413,6 +453,7 @@ impl QueryArguments<'_, '_> {
             cursor: self.cursor.map(str::parse).transpose()?,
             order: self.order.parse()?,
             with_total: self.with_total,
+            viewer: None,
         })
     }
 }

@@ -10,6 +10,7 @@ use pyo3::types::PyDict;
 use crate::modules::PythonCause;
 use crate::report::VerificationReport;
 
+pyo3::import_exception!(nucleus.errors, AccessDeniedError);
 pyo3::import_exception!(nucleus.errors, CommitInDoubtError);
 pyo3::import_exception!(nucleus.errors, ConfigError);
 pyo3::import_exception!(nucleus.errors, ConflictError);
@@ -56,6 +57,7 @@ fn engine_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
     let message = error.to_string();
     Ok(match error {
         Error::InvalidRecord(error) => invalid_record(py, &error)?,
+        Error::AccessDenied(_) => AccessDeniedError::new_err(message),
         Error::Config(_) => ConfigError::new_err(message),
         Error::Database(_) => DatabaseError::new_err(message),
         Error::StorageReplaced(_) => StorageReplacedError::new_err(message),

@@ -6,6 +6,7 @@
 // PyO3 hands arguments over by value.
 #![allow(clippy::needless_pass_by_value)]
 
+mod access;
 mod chain;
 mod engine;
 mod errors;
@@ -23,6 +24,8 @@ use crate::errors::to_python;
 /// The compiled core of Nucleus.
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::access::AccessControl;
     #[pymodule_export]
     use super::chain::{ChainEntry, verify_chain};
     #[pymodule_export]

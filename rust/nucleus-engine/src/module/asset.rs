@@ -7,12 +7,19 @@ use nucleus_core::{ChainEntry, Record};
 use super::factory::VERSION;
 use super::fields::{Fields, at, existing_state, no_state, only_by, requester, state_of};
 use super::{Fault, HookResult, Module, ModuleContext};
+use crate::access::{Role, Scope, Source};
 use crate::error::Result;
 use crate::storage::FieldIndex;
 
 const STREAM: &str = "assets";
 /// Members that only the rules themselves write.
 const RESERVED: [&str; 6] = ["action", "status", "reason", "owner_oid", "issuer_oid", "exp"];
+
+/// Whom its entries grant access.
+const ROLES: [Role; 2] = [
+    Role { source: Source::Owner, member: "owner_oid", scope: Scope::Full, until_exp: false },
+    Role { source: Source::Issuer, member: "issuer_oid", scope: Scope::Full, until_exp: false },
+];
 
 /// Rules the stream `assets`; the record id is the asset's.
 ///
@@ -47,6 +54,10 @@ impl Module for AssetModule {
 
     fn resource_kind(&self) -> Option<String> {
         Some("asset".to_owned())
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        &ROLES
     }
 
     fn indexes(&self) -> Result<Vec<FieldIndex>> {

@@ -8,10 +8,17 @@ use nucleus_core::json::{NumberRule, Reader, Token};
 use super::factory::VERSION;
 use super::fields::{Fields, at, existing_state, no_state, only_by, state_of};
 use super::{HookResult, Module, ModuleContext};
+use crate::access::{Role, Scope, Source};
 use crate::error::Result;
 use crate::storage::FieldIndex;
 
 const STREAM: &str = "connect_grants";
+
+/// Whom its entries grant access.
+const ROLES: [Role; 2] = [
+    Role { source: Source::Subject, member: "subject_oid", scope: Scope::Full, until_exp: false },
+    Role { source: Source::App, member: "app_oid", scope: Scope::Read, until_exp: true },
+];
 
 /// Rules the stream `connect_grants`; the record id is the grant's.
 ///
@@ -45,6 +52,10 @@ impl Module for ConnectModule {
 
     fn resource_kind(&self) -> Option<String> {
         Some("connect_grant".to_owned())
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        &ROLES
     }
 
     fn indexes(&self) -> Result<Vec<FieldIndex>> {

@@ -70,15 +70,15 @@ impl ModuleContext {
     pub fn latest_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
         match &self.view {
             LedgerView::Transaction(open) => {
-                self.still_open(open, open.with(|transaction| transaction.latest_by_id(id, stream)))
+                self.still_open(open, open.with(|transaction| transaction.latest_by_id(id, stream, None)))
             }
-            LedgerView::Committed(storage) => storage.latest_by_id(id, stream),
+            LedgerView::Committed(storage) => storage.latest_by_id(id, stream, None),
         }
     }
 
     /// All entries with this record id, in this stream where one is given, oldest first.
     pub fn history(&self, id: &str, stream: Option<&str>) -> Result<Vec<ChainEntry>> {
-        crate::query::collect_history(id, stream, |filters| self.query(filters))
+        crate::query::collect_history(id, stream, None, |filters| self.query(filters))
     }
 
     /// One page of matching entries.

@@ -4,6 +4,7 @@ use nucleus_core::CanonicalJson;
 use nucleus_core::error::shortened;
 
 use super::{AssetModule, ConnectModule, Module, ProofModule, TokenModule};
+use crate::access::Role;
 use crate::error::{Error, Result};
 
 /// A module that a ledger is to run.
@@ -35,13 +36,26 @@ pub fn built_in_ids() -> [&'static str; 4] {
     [ProofModule::ID, AssetModule::ID, TokenModule::ID, ConnectModule::ID]
 }
 
-/// The built-in modules that these streams are ruled by, each with its stream.
-pub(crate) fn built_in_rulers(streams: &[String]) -> Vec<(String, &'static str)> {
-    let built_in: [&dyn Module; 4] = [&ProofModule, &AssetModule, &TokenModule, &ConnectModule];
-    let ruled = built_in.iter().zip(built_in_ids()).flat_map(|(module, id)| {
-        module.streams().into_iter().filter(|stream| streams.contains(stream)).map(move |stream| (stream, id))
-    });
-    ruled.collect()
+const BUILT_IN: [&dyn Module; 4] = [&ProofModule, &AssetModule, &TokenModule, &ConnectModule];
+
+/// The streams that built-in modules rule, each with the module's id.
+pub(crate) fn built_in_streams() -> Vec<(String, &'static str)> {
+    let modules = BUILT_IN.iter().zip(built_in_ids());
+    modules.flat_map(|(module, id)| module.streams().into_iter().map(move |stream| (stream, id))).collect()
+}
+
+/// The streams that built-in modules rule, each with its resource kind.
+pub(crate) fn built_in_kinds() -> Vec<(String, String)> {
+    let kinds = BUILT_IN.iter().filter_map(|module| module.resource_kind().map(|kind| (module, kind)));
+    kinds.flat_map(|(module, kind)| module.streams().into_iter().map(move |stream| (stream, kind.clone()))).collect()
+}
+
+/// The roles in entries of a stream whose resources are of this kind.
+pub(crate) fn built_in_roles(stream: &str, kind: &str) -> &'static [Role] {
+    let rules = |module: &&&dyn Module| {
+        module.resource_kind().as_deref() == Some(kind) && module.streams().iter().any(|ruled| ruled == stream)
+    };
+    BUILT_IN.iter().find(rules).map_or(&[], |module| module.roles())
 }
 
 /// The factory of the built-in modules.

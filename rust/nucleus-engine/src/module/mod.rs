@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use nucleus_core::{ChainEntry, Hash, InvalidRecord, Record};
 
+use crate::access::Role;
 use crate::error::{Error, Result};
 use crate::storage::FieldIndex;
 
@@ -28,8 +29,9 @@ pub use asset::AssetModule;
 pub use connect::ConnectModule;
 pub(crate) use context::Request;
 pub use context::{LedgerView, ModuleContext};
-pub(crate) use factory::built_in_rulers;
 pub use factory::{BuiltinModules, ModuleConfig, ModuleFactory, built_in_ids};
+pub(crate) use factory::{built_in_kinds, built_in_roles, built_in_streams};
+pub(crate) use fields::LATEST_EXP;
 pub(crate) use hooks::{AppendHooks, Hooks, Verdict};
 pub use proof::ProofModule;
 pub use registry::{ModuleInfo, ModuleRegistry, ModuleState};
@@ -123,6 +125,11 @@ pub trait Module: Send + Sync {
     /// What a record of its streams is called where access to it is granted.
     fn resource_kind(&self) -> Option<String> {
         None
+    }
+
+    /// The payload members that name principals to whom access is granted by an entry of its streams.
+    fn roles(&self) -> &'static [Role] {
+        &[]
     }
 
     /// The payload members that it looks records up by.

@@ -7,10 +7,17 @@ use nucleus_core::Record;
 use super::factory::VERSION;
 use super::fields::{Fields, at, existing_state, no_state, only_by, state_of};
 use super::{HookResult, Module, ModuleContext};
+use crate::access::{Role, Scope, Source};
 use crate::error::Result;
 use crate::storage::FieldIndex;
 
 const STREAM: &str = "proofs";
+
+/// Whom its entries grant access.
+const ROLES: [Role; 2] = [
+    Role { source: Source::Issuer, member: "issuer_oid", scope: Scope::Full, until_exp: false },
+    Role { source: Source::Subject, member: "subject_oid", scope: Scope::Read, until_exp: false },
+];
 
 /// Rules the stream `proofs`; the record id is the proof's.
 ///
@@ -43,6 +50,10 @@ impl Module for ProofModule {
 
     fn resource_kind(&self) -> Option<String> {
         Some("proof".to_owned())
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        &ROLES
     }
 
     fn indexes(&self) -> Result<Vec<FieldIndex>> {

@@ -4,10 +4,13 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use nucleus_core::{ACL_GRANTS_STREAM, CanonicalJson, REDACTIONS_STREAM};
+use nucleus_core::CanonicalJson;
+use nucleus_core::error::shortened;
+use nucleus_core::record::MAX_STREAM_BYTES;
 
 use super::context::Request;
-use super::{Fault, HookResult, LedgerView, Module, ModuleContext};
+use super::{Fault, HookResult, LedgerView, Module, ModuleContext, built_in_kinds};
+use crate::access::is_own_stream;
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::storage::FieldIndex;
@@ -144,7 +147,7 @@ impl ModuleRegistry {
             let ruled = self.modules.iter().find(|registered| registered.module.streams().contains(stream));
             let by = match ruled {
                 Some(registered) => format!("module `{}`", registered.id),
-                None if [REDACTIONS_STREAM, ACL_GRANTS_STREAM].contains(&stream.as_str()) => "the engine".to_owned(),
+                None if is_own_stream(stream) => "the engine".to_owned(),
                 None => continue,
             };
             return Err(Error::Module {
@@ -241,6 +244,21 @@ impl ModuleRegistry {
         Ok(indexes)
     }
 
+    /// The streams whose modules name a resource kind, each with it, for access control.
+    ///
+    /// # Errors
+    /// `Module` where a kind cannot be one, or where a module takes a stream or a kind of a built-in one: who has access
+    /// to those follows from rules that only the built-in module enforces.
+    pub(crate) fn kinds(&self) -> Result<Vec<(String, String)>> {
+        let mut kinds = Vec::new();
+        for registered in &self.modules {
+            let (streams, kind) = (registered.module.streams(), registered.module.resource_kind());
+            check_kind(registered, &streams, kind.as_deref())?;
+            kinds.extend(kind.into_iter().flat_map(|kind| streams.iter().map(move |of| (of.clone(), kind.clone()))));
+        }
+        Ok(kinds)
+    }
+
     /// Whether any hook wants records of this stream.
     pub(super) fn wanted(&self, stream: &str) -> bool {
         self.modules.iter().any(|registered| registered.module.wants(stream))
@@ -275,6 +293,29 @@ impl ModuleRegistry {
 
     fn find(&self, id: &str) -> Option<&Registered> {
         self.modules.iter().find(|registered| &*registered.id == id)
+    }
+}
+
+fn check_kind(registered: &Registered, streams: &[String], kind: Option<&str>) -> Result<()> {
+    let refused = |message: String| Err(Error::Module { module_id: registered.id.to_string(), message, cause: None });
+    if let Some(kind) = kind
+        && (kind.is_empty() || kind.len() > MAX_STREAM_BYTES || is_own_stream(kind))
+    {
+        return refused(format!(
+            "its resource kind `{}` cannot be one: it has 1 to {MAX_STREAM_BYTES} bytes and is no stream of the engine's \
+             own",
+            shortened(kind).escape_debug()
+        ));
+    }
+    if !registered.module.roles().is_empty() {
+        return Ok(());
+    }
+    let claimed = |name: &String| kind == Some(name) || streams.contains(name);
+    match built_in_kinds().into_iter().flat_map(|(stream, kind)| [stream, kind]).find(claimed) {
+        None => Ok(()),
+        Some(name) => refused(format!(
+            "`{name}` belongs to a built-in module where access control is on; choose another stream and resource kind"
+        )),
     }
 }
 

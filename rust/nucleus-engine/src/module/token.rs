@@ -7,6 +7,7 @@ use nucleus_core::{ChainEntry, Record};
 use super::factory::VERSION;
 use super::fields::{Fields, at, existing_state, no_state, only_by, requester, state_of};
 use super::{Fault, HookResult, Module, ModuleContext};
+use crate::access::{Role, Scope, Source};
 use crate::error::Result;
 use crate::query::{Order, QueryFilters};
 use crate::storage::FieldIndex;
@@ -17,6 +18,9 @@ const MOST: u128 = 1 << 127;
 const MAX_DECIMALS: i64 = 38;
 const MAX_SYMBOL_BYTES: usize = 64;
 const MAX_TX_ID_BYTES: usize = 128;
+
+/// Whom its entries grant access.
+const ROLES: [Role; 1] = [Role { source: Source::Issuer, member: "issuer_oid", scope: Scope::Full, until_exp: false }];
 
 /// Rules the stream `tokens`; the record id is the token's symbol, so that all that happens to a token is its history.
 ///
@@ -54,6 +58,10 @@ impl Module for TokenModule {
 
     fn resource_kind(&self) -> Option<String> {
         Some("token".to_owned())
+    }
+
+    fn roles(&self) -> &'static [Role] {
+        &ROLES
     }
 
     fn indexes(&self) -> Result<Vec<FieldIndex>> {

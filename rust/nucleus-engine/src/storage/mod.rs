@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nucleus_core::entry::Head;
 use nucleus_core::{CanonicalJson, ChainEntry, Hash, VerificationError, VerificationReport};
 
+use crate::access::{Change, Grant, GrantQuery, ProjectionState, Question, Viewer};
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
 
@@ -58,14 +59,14 @@ pub trait StorageBackend: Send + Sync {
     /// Makes sure that these indexes exist; a storage that may not be written uses those that do.
     fn declare_indexes(&self, indexes: &[FieldIndex]) -> Result<()>;
 
-    /// The entry with this hash.
-    fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>>;
+    /// The entry with this hash, if the viewer sees it.
+    fn get(&self, hash: &Hash, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>>;
 
     /// The streams that declared indexes are over.
     fn indexed_streams(&self) -> Vec<String>;
 
-    /// The newest entry with this record id, in this stream where one is given.
-    fn latest_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>>;
+    /// The newest entry with this record id that the viewer sees, in this stream where one is given.
+    fn latest_by_id(&self, id: &str, stream: Option<&str>, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>>;
 
     /// At most `limit` entries from `first_seq` on, in chain order; fewer where they are large, at least one while there
     /// are any.
@@ -76,6 +77,21 @@ pub trait StorageBackend: Send + Sync {
 
     /// Distinct values of an indexed member.
     fn field_values(&self, query: &FieldValues<'_>) -> Result<Vec<String>>;
+
+    /// Whether a grant allows what is asked.
+    fn allows(&self, question: &Question<'_>) -> Result<bool>;
+
+    /// The grants that are asked for.
+    fn grants(&self, query: &GrantQuery<'_>) -> Result<Vec<Grant>>;
+
+    /// What the table of grants is a projection of; None where there is none yet.
+    fn projection(&self) -> Result<Option<ProjectionState>>;
+
+    /// Whether the table of grants is a projection of the whole chain, made with these resource kinds.
+    fn projection_is_current(&self, kinds: &str) -> Result<bool>;
+
+    /// Compares the table of grants with what the chain implies, as far as it is a projection of it.
+    fn verify_grants(&self, now_s: i64, progress: Progress<'_>) -> Result<Vec<VerificationError>>;
 
     /// Where the chain ends.
     fn head(&self) -> Result<Option<Head>>;
@@ -115,6 +131,8 @@ pub struct FieldValues<'a> {
     pub after: Option<&'a str>,
     /// Most values answered.
     pub limit: usize,
+    /// Who reads, and sees only what they are granted; None sees everything.
+    pub viewer: Option<Viewer>,
 }
 
 /// An open write transaction.
@@ -125,17 +143,45 @@ pub trait WriteTransaction: Send {
     /// Appends entries that continue the chain.
     fn insert(&mut self, entries: &[ChainEntry]) -> Result<()>;
 
-    /// The newest entry with this record id, in this stream where one is given, with what this transaction wrote.
-    fn latest_by_id(&mut self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>>;
+    /// The newest entry with this record id that the viewer sees, in this stream where one is given, with what this
+    /// transaction wrote.
+    fn latest_by_id(&mut self, id: &str, stream: Option<&str>, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>>;
+
+    /// The newest entry with this record id in a stream before `seq`, with what this transaction wrote.
+    fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>>;
+
+    /// As [`StorageBackend::range`], with what this transaction wrote.
+    fn range(&mut self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>>;
 
     /// One page of matching entries, with what this transaction wrote.
     fn query(&mut self, filters: &QueryFilters) -> Result<QueryPage>;
 
     /// The entry with this hash among those committed before.
-    fn get(&mut self, hash: &Hash) -> Result<Option<ChainEntry>>;
+    fn get(&mut self, hash: &Hash, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>>;
 
     /// Erases an entry's payload and salt, keeping its commitment.
     fn erase_payload(&mut self, entry: &ChainEntry) -> Result<()>;
+
+    /// Whether a grant allows what is asked.
+    fn allows(&mut self, question: &Question<'_>) -> Result<bool>;
+
+    /// The grants that are asked for.
+    fn grants(&mut self, query: &GrantQuery<'_>) -> Result<Vec<Grant>>;
+
+    /// Writes steps of the projection.
+    fn apply(&mut self, changes: &[Change]) -> Result<()>;
+
+    /// What the table of grants is a projection of; None where there is none yet.
+    fn projection(&mut self) -> Result<Option<ProjectionState>>;
+
+    /// Notes what the table of grants is a projection of.
+    fn set_projection(&mut self, state: &ProjectionState) -> Result<()>;
+
+    /// Empties the table of grants: it is a projection of nothing.
+    fn clear_grants(&mut self) -> Result<()>;
+
+    /// Deletes the grants that have expired by this second; answers how many.
+    fn clear_expired_grants(&mut self, now_s: i64) -> Result<u64>;
 
     /// Begins a part that can be taken back alone. Parts do not nest.
     fn begin_part(&mut self) -> Result<()>;

@@ -39,7 +39,7 @@ pub(super) struct Connector {
 /// Page cache of the connection that appends: it holds the inner pages of the look-up indexes.
 const WRITER_CACHE_KIB: i64 = 65_536;
 /// Page cache of a connection that reads; a verification has one on each core.
-const READER_CACHE_KIB: i64 = 4_096;
+const READER_CACHE_KIB: i64 = 8_192;
 /// What is kept of the write-ahead log after a checkpoint.
 const JOURNAL_SIZE_LIMIT_BYTES: i64 = 67_108_864;
 /// Larger than any value that a record's size limit allows.

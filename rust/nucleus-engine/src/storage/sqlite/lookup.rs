@@ -150,6 +150,50 @@ impl Lookup {
         }
     }
 
+    /// Seqs within `span` of the committed entries that may have one of these record ids, and the part of the span in which
+    /// they are all there are: of an id with `limit` entries or more, the first so many in `order`.
+    pub(super) fn candidates_of(
+        &self,
+        connection: &Connection,
+        ids: &[String],
+        committed_below: i64,
+        span: Span,
+        order: Order,
+        limit: usize,
+    ) -> Result<(Vec<i64>, Span)> {
+        let mut guard = self.tail();
+        let tail = match &mut *guard {
+            Some(tail) => tail,
+            empty => empty.insert(Tail::begin(connection, committed_below)?),
+        };
+        tail.load(connection, committed_below)?;
+        let visible = Span { before: span.before.min(committed_below), ..span };
+        let indexed = Span { before: visible.before.min(tail.indexed_below), ..visible };
+        let mut prefixes: Vec<i64> = ids.iter().map(|id| record_id_prefix(id)).collect();
+        prefixes.sort_unstable();
+        prefixes.dedup();
+        let mut groups: Vec<Vec<i64>> =
+            prefixes.iter().map(|prefix| tail.matches(Key::RecordId, *prefix, visible).collect()).collect();
+        drop(guard);
+        // One statement for all, in the order of the table: most look-ups meet the page that the one before has read.
+        if indexed.before > indexed.after + 1 {
+            let doing = "looking entries up";
+            let direction = if order == Order::Ascending { "ASC" } else { "DESC" };
+            let sql = format!(
+                "SELECT seq FROM id_index WHERE prefix = ?1 AND seq > ?2 AND seq < ?3 ORDER BY seq {direction} LIMIT ?4"
+            );
+            let most = limit as i64 + 1;
+            let mut statement = connection.prepare_cached(&sql).doing(doing)?;
+            for (prefix, group) in prefixes.iter().zip(&mut groups) {
+                let mut rows = statement.query((prefix, indexed.after, indexed.before, most)).doing(doing)?;
+                while let Some(row) = rows.next().doing(doing)? {
+                    group.push(row.get(0).doing(doing)?);
+                }
+            }
+        }
+        Ok(cut(groups, span, order, limit))
+    }
+
     /// Whether a whole run of entries waits to be indexed; `length` is the number of entries.
     pub(super) fn run_is_due(&self, connection: &Connection, length: i64) -> Result<bool> {
         if length < RUN_ENTRIES {
@@ -180,6 +224,24 @@ impl Lookup {
         }
         Ok(())
     }
+}
+
+/// Joins the seqs of several ids; where one has more than `limit`, what lies behind its first so many is left out.
+fn cut(groups: Vec<Vec<i64>>, span: Span, order: Order, limit: usize) -> (Vec<i64>, Span) {
+    let mut complete = span;
+    let mut seqs = Vec::new();
+    for mut group in groups {
+        if group.len() > limit {
+            group.sort_unstable();
+            match order {
+                Order::Ascending => complete.before = complete.before.min(group[limit - 1] + 1),
+                Order::Descending => complete.after = complete.after.max(group[group.len() - limit] - 1),
+            }
+        }
+        seqs.append(&mut group);
+    }
+    seqs.retain(|seq| complete.contains(*seq));
+    (seqs, complete)
 }
 
 /// Seqs that the index table names.

@@ -5,16 +5,20 @@ mod backup;
 mod connect;
 mod declared;
 mod file_watch;
+mod grants;
 mod index_faults;
 mod lock_guard;
 mod lookup;
 mod open;
 mod page;
+mod places;
 mod read;
 mod rows;
 mod schema;
 mod verify;
+mod verify_grants;
 mod versions;
+mod visible;
 mod write;
 
 use std::ops::Deref;
@@ -31,9 +35,11 @@ use self::anchor::Anchor;
 use self::connect::{Connector, Doing, Role};
 use self::file_watch::FileWatch;
 use self::lookup::{Key, Lookup};
+use self::places::ManyGrants;
 use self::rows::read_head;
 use self::schema::LedgerInfo;
 use self::versions::Versions;
+use crate::access::{Grant, GrantQuery, ProjectionState, Question, Viewer};
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
 use crate::storage::{FieldIndex, FieldValues, OpenTransaction, Progress, Stats, StorageBackend};
@@ -55,6 +61,8 @@ pub struct SqliteStorage {
     connector: Connector,
     read_only: bool,
     page_bytes: u64,
+    /// Whether the schema has the table of grants: one that an older version wrote and nobody opened for writing has not.
+    has_grants: bool,
     writer: Mutex<Writer>,
     /// Frames in the write-ahead log after the last commit of this process.
     wal_frames: Arc<AtomicU64>,
@@ -62,6 +70,7 @@ pub struct SqliteStorage {
     wrote: AtomicBool,
     readers: Mutex<Vec<Connection>>,
     lookup: Lookup,
+    many_grants: ManyGrants,
     /// The declared indexes that the database has. Replaced as a whole; read for a moment.
     field_indexes: RwLock<Arc<Vec<FieldIndex>>>,
     /// Unset in memory, when opened read-only, and until the chain has been accepted.
@@ -220,7 +229,7 @@ impl StorageBackend for SqliteStorage {
         self.field_indexes().iter().map(|index| index.stream().to_owned()).collect()
     }
 
-    fn get(&self, hash: &Hash) -> Result<Option<ChainEntry>> {
+    fn get(&self, hash: &Hash, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>> {
         let connection = self.reader()?;
         let snapshot = Snapshot::begin(&connection)?;
         // An entry never changes its hash: what is found without looking for newer entries is the answer.
@@ -231,12 +240,18 @@ impl StorageBackend for SqliteStorage {
             let seqs = self.lookup.candidates(&connection, Key::Hash, hash.prefix(), below)?;
             found = self.confirm_hash(&connection, &seqs, hash)?;
         }
+        if let (Some(viewer), Some(entry)) = (viewer, &found) {
+            let below = committed_below(&connection)?;
+            if !viewer.sees(&Versions::new(self, &connection, below, None), entry)? {
+                found = None;
+            }
+        }
         snapshot.end()?;
         Ok(found)
     }
 
-    fn latest_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
-        self.with_versions(|versions| versions.latest(id, stream))
+    fn latest_by_id(&self, id: &str, stream: Option<&str>, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>> {
+        self.with_versions(|versions| versions.latest(id, stream, viewer))
     }
 
     fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
@@ -254,6 +269,26 @@ impl StorageBackend for SqliteStorage {
         let values = self.read_field_values(&connection, query)?;
         snapshot.end()?;
         Ok(values)
+    }
+
+    fn allows(&self, question: &Question<'_>) -> Result<bool> {
+        grants::allows(&*self.reader()?, question)
+    }
+
+    fn grants(&self, query: &GrantQuery<'_>) -> Result<Vec<Grant>> {
+        grants::grants(&*self.reader()?, query)
+    }
+
+    fn projection(&self) -> Result<Option<ProjectionState>> {
+        if self.has_grants { grants::projection(&*self.reader()?) } else { Ok(None) }
+    }
+
+    fn projection_is_current(&self, kinds: &str) -> Result<bool> {
+        if self.has_grants { grants::is_current(&*self.reader()?, kinds) } else { Ok(false) }
+    }
+
+    fn verify_grants(&self, now_s: i64, progress: Progress<'_>) -> Result<Vec<VerificationError>> {
+        if self.has_grants { self.compare_grants(now_s, progress) } else { Ok(Vec::new()) }
     }
 
     fn head(&self) -> Result<Option<Head>> {

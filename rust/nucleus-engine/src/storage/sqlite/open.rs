@@ -16,8 +16,9 @@ use super::anchor::{self, Anchor};
 use super::connect::{Connector, Doing, Role, Target, database_error};
 use super::file_watch::FileWatch;
 use super::lookup::Lookup;
+use super::places::ManyGrants;
 use super::rows::read_head;
-use super::schema::{self, APPLICATION_ID, Contents};
+use super::schema::{self, APPLICATION_ID, Contents, SCHEMA_VERSION};
 use super::write::{checkpoint, is_busy};
 use super::{LEAST_SQLITE_VERSION, SqliteStorage, Writer, lock_guard, sync_directory};
 use crate::clock::now_ms;
@@ -39,7 +40,7 @@ impl SqliteStorage {
         };
         let mut connection = connector.connect(Role::Writer).doing("creating a database in memory")?;
         schema::create(&mut connection, id, now_ms())?;
-        Self::assemble(connector, Some(connection), false, Path::new("a ledger in memory"))
+        Self::assemble(connector, Some(connection), false, true, Path::new("a ledger in memory"))
     }
 
     /// Opens a ledger file, or creates one where there is none.
@@ -69,7 +70,13 @@ impl SqliteStorage {
         Ok(storage)
     }
 
-    fn assemble(connector: Connector, writer: Option<Connection>, read_only: bool, path: &Path) -> Result<Self> {
+    fn assemble(
+        connector: Connector,
+        writer: Option<Connection>,
+        read_only: bool,
+        has_grants: bool,
+        path: &Path,
+    ) -> Result<Self> {
         let reader = connector.connect(Role::Reader).doing("opening the database for reading")?;
         let info = schema::ledger_info(&reader, path)?;
         let page_bytes: i64 =
@@ -84,11 +91,13 @@ impl SqliteStorage {
             connector,
             read_only,
             page_bytes: page_bytes as u64,
+            has_grants,
             writer: Mutex::new(Writer { connection: None, replaced: false, head: None }),
             wal_frames: Arc::new(AtomicU64::new(0)),
             wrote: AtomicBool::new(false),
             readers: Mutex::new(vec![reader]),
             lookup: Lookup::default(),
+            many_grants: ManyGrants::default(),
             field_indexes: RwLock::default(),
             anchor: OnceLock::new(),
             watch,
@@ -245,7 +254,8 @@ fn refuse_network_file_system(_path: &Path) -> Result<()> {
 fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<SqliteStorage> {
     let left_behind = wal_has_content(path);
     let mut connection = connector.connect(Role::Writer).map_err(|error| opening(path, &error))?;
-    if schema::identify(&connection, path)? == Contents::Empty {
+    let contents = schema::identify(&connection, path)?;
+    if contents == Contents::Empty {
         let Some(id) = id else {
             return Err(Error::Config(format!("{} is empty; give an id to create a ledger in it", path.display())));
         };
@@ -257,10 +267,14 @@ fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<
         schema::identify(&connection, path)?;
     }
     use_write_ahead_log(&connection, path, connector.busy_timeout)?;
+    if matches!(contents, Contents::Ledger { version } if version < SCHEMA_VERSION) {
+        schema::migrate(&mut connection, path)?;
+        schema::identify(&connection, path)?;
+    }
     if left_behind {
         empty_write_ahead_log(&connection, connector.busy_timeout)?;
     }
-    SqliteStorage::assemble(connector, Some(connection), false, path)
+    SqliteStorage::assemble(connector, Some(connection), false, true, path)
 }
 
 fn use_write_ahead_log(connection: &Connection, path: &Path, busy_timeout: Duration) -> Result<()> {
@@ -301,11 +315,12 @@ fn open_read_only(connector: Connector, path: &Path) -> Result<SqliteStorage> {
         Err(error) => return Err(opening(path, &error)),
     };
     let reader = connector.connect(Role::Reader).map_err(|error| opening(path, &error))?;
-    if schema::identify(&reader, path)? == Contents::Empty {
+    let contents = schema::identify(&reader, path)?;
+    if contents == Contents::Empty {
         return Err(Error::Config(format!("{} is empty: there is no ledger to read", path.display())));
     }
     drop(reader);
-    SqliteStorage::assemble(connector, None, true, path)
+    SqliteStorage::assemble(connector, None, true, contents.has_grants(), path)
 }
 
 fn try_reading(connector: &Connector) -> rusqlite::Result<()> {

@@ -10,9 +10,23 @@ use super::connect::Doing;
 use super::lookup::Span;
 use super::rows::{COLUMNS, read_entry};
 use super::versions::Versions;
+use super::visible::Whole;
+use crate::access::Viewer;
 use crate::error::{Error, Result};
 use crate::query::{Cursor, Order, QueryFilters, QueryPage, Status};
 use crate::storage::{FieldIndex, FieldValues};
+
+/// A viewer with more resources than this is not served from them where an index over payload members leads to few rows.
+const FEW_BESIDE_AN_INDEX: usize = 64;
+
+/// Entries of the chain that are gone through for each one of a page of somebody who sees much.
+const WINDOW_PER_ENTRY: i64 = 16;
+
+/// Entries of the chain that are gone through while the entries of one resource are looked up.
+const LOOK_UP_COSTS: i64 = 3;
+
+/// Grants that are counted to see whether there are many.
+const MOST_COUNTED: i64 = 1_000;
 
 /// Most candidates of an id that are looked at in one statement.
 const MOST_CANDIDATES: usize = 1_024;
@@ -29,7 +43,8 @@ impl Versions<'_> {
             Some(Cursor { after_seq, order: Order::Descending }) => Span { before: after_seq, ..Span::ALL },
             None => Span::ALL,
         };
-        self.scan(filters, COLUMNS, span, most_rows, &mut |versions, row| {
+        let scan = Scan { columns: COLUMNS, span, most_rows, exhaustive: false };
+        self.scan(filters, &scan, &mut |versions, row| {
             if filters.latest_only && !versions.row_is_latest(row)? {
                 return Ok(true);
             }
@@ -46,12 +61,12 @@ impl Versions<'_> {
     fn count(&mut self, filters: &QueryFilters) -> Result<u64> {
         let mut total = 0;
         if filters.latest_only {
-            self.scan(filters, COLUMNS, Span::ALL, None, &mut |versions, row| {
+            self.scan(filters, &Scan::all(COLUMNS), &mut |versions, row| {
                 total += u64::from(versions.row_is_latest(row)?);
                 Ok(true)
             })?;
         } else {
-            self.scan(filters, "count(*)", Span::ALL, None, &mut |_, row| {
+            self.scan(filters, &Scan::all("count(*)"), &mut |_, row| {
                 total += row.get::<_, i64>(0).doing("counting matching entries")? as u64;
                 Ok(true)
             })?;
@@ -69,24 +84,53 @@ impl Versions<'_> {
         self.is_latest(seq, text(4)?, text(5)?)
     }
 
-    /// Hands every matching row within `span` to `visit`, in order, until it answers false.
+    /// Hands every matching row to `visit`, in order, until it answers false.
     fn scan(
         &mut self,
         filters: &QueryFilters,
-        columns: &str,
-        span: Span,
-        most_rows: Option<u64>,
+        scan: &Scan<'_>,
         visit: &mut dyn FnMut(&mut Self, &Row<'_>) -> Result<bool>,
     ) -> Result<()> {
         let index = self.storage.index_for(filters);
-        let condition = Condition::of(filters, index.as_ref());
-        match &filters.id {
-            Some(id) if index.is_none() => self.scan_id(filters, columns, id, span, &condition, visit),
+        let mut condition = Condition::of(filters, index.as_ref());
+        let mut scan = *scan;
+        let mut places = None;
+        if let Some(viewer) = &filters.viewer {
+            let stream = filters.stream.as_deref();
+            let sight = viewer.sight(self.connection, stream)?;
+            let whole = sight.whole;
+            if let Some((term, values)) = sight.condition {
+                condition.terms.push(term);
+                condition.values.extend(values);
+                if filters.id.is_none() {
+                    if stream.is_none()
+                        && !scan.exhaustive
+                        && self.likely_near(viewer, filters, &whole)?
+                        && self.scan_window(filters, &mut scan, &condition, visit)?
+                    {
+                        return Ok(());
+                    }
+                    places = viewer.places(self, stream, &whole, scan.exhaustive)?;
+                    // Going through a stream is what the plain plan does, and with an index it is faster.
+                    places = places.filter(|places| stream.is_none() || places.streams.is_empty());
+                    places = places.filter(|places| index.is_none() || places.ids.len() <= FEW_BESIDE_AN_INDEX);
+                }
+            }
+        }
+        let scan = &scan;
+        match (&filters.id, places) {
+            (Some(id), _) if index.is_none() => {
+                let candidates = Candidates { ids: vec![id.clone()], streams: Vec::new(), condition: &condition };
+                self.scan_candidates(filters, scan, &candidates, visit)
+            }
+            (_, Some(places)) => {
+                let candidates = Candidates { ids: places.ids, streams: places.streams, condition: &condition };
+                self.scan_candidates(filters, scan, &candidates, visit)
+            }
             _ => {
-                let mut condition = condition;
-                condition.within(span);
-                let mut sql = condition.select(columns, index.as_ref(), filters.order);
-                if let Some(most_rows) = most_rows {
+                condition.within(scan.span);
+                let mut sql = condition.select(scan.columns, index.as_ref(), filters.order);
+                if let Some(most_rows) = scan.most_rows {
                     sql.push_str(" LIMIT ?");
                     condition.values.push(Value::Integer(i64::try_from(most_rows).unwrap_or(i64::MAX)));
                 }
@@ -95,35 +139,79 @@ impl Versions<'_> {
         }
     }
 
-    /// The same for the versions of one id, in chunks: an id may have any number of them.
-    fn scan_id(
+    /// Whether a page is likely to be filled by the next entries of the chain, or would cost more to look up.
+    fn likely_near(&self, viewer: &Viewer, filters: &QueryFilters, whole: &Whole) -> Result<bool> {
+        let looked_up_meanwhile = (window_width(filters) / LOOK_UP_COSTS).min(MOST_COUNTED);
+        Ok(!whole.streams.is_empty() || viewer.has_more_grants_than(self, looked_up_meanwhile as u64)?)
+    }
+
+    /// Goes through the next entries of the chain, which fill a page of somebody who sees much; true where `visit` has had
+    /// enough, else the scan begins behind them.
+    fn scan_window(
         &mut self,
         filters: &QueryFilters,
-        columns: &str,
-        id: &str,
-        mut span: Span,
+        scan: &mut Scan<'_>,
         condition: &Condition,
         visit: &mut dyn FnMut(&mut Self, &Row<'_>) -> Result<bool>,
+    ) -> Result<bool> {
+        let width = window_width(filters);
+        let (mut window, rest) = (scan.span, &mut scan.span);
+        match filters.order {
+            Order::Ascending => {
+                window.before = window.before.min(window.after.saturating_add(width).saturating_add(1));
+                rest.after = window.before - 1;
+            }
+            Order::Descending => {
+                window.before = window.before.min(self.length() as i64);
+                window.after = window.after.max(window.before.saturating_sub(width).saturating_sub(1));
+                rest.before = window.after + 1;
+            }
+        }
+        let mut condition = condition.clone();
+        condition.within(window);
+        let sql = condition.select(scan.columns, None, filters.order);
+        Ok(!self.run(&sql, &condition.values, visit)?)
+    }
+
+    /// The same for the versions of some ids and the entries of some streams, in chunks: an id may have any number of
+    /// versions.
+    fn scan_candidates(
+        &mut self,
+        filters: &QueryFilters,
+        scan: &Scan<'_>,
+        candidates: &Candidates<'_>,
+        visit: &mut dyn FnMut(&mut Self, &Row<'_>) -> Result<bool>,
     ) -> Result<()> {
-        let sql = condition.select_candidates(columns, filters.order);
+        let sql = candidates.select(scan.columns, filters.order);
+        let mut span = scan.span;
         let mut chunk = filters.limit.saturating_add(1).min(MOST_CANDIDATES);
         loop {
-            let seqs = self.candidates(id, span, filters.order, chunk)?;
-            let (Some(last), full) = (seqs.last().copied(), seqs.len() == chunk) else {
-                return Ok(());
-            };
-            let list: Vec<String> = seqs.iter().map(ToString::to_string).collect();
-            let mut values = condition.values.clone();
-            values.push(Value::Text(format!("[{}]", list.join(","))));
-            if !self.run(&sql, &values, visit)? || !full {
+            let (seqs, complete) = self.next_candidates(&candidates.ids, span, filters.order, chunk)?;
+            if !self.run(&sql, &candidates.values(&seqs, complete), visit)? || complete == span {
                 return Ok(());
             }
             match filters.order {
-                Order::Ascending => span.after = last,
-                Order::Descending => span.before = last,
+                Order::Ascending => span.after = complete.before - 1,
+                Order::Descending => span.before = complete.after + 1,
             }
             chunk = MOST_CANDIDATES;
         }
+    }
+
+    /// Seqs of entries that may have one of these ids, and the part of `span` in which they are all there are.
+    fn next_candidates(&mut self, ids: &[String], span: Span, order: Order, chunk: usize) -> Result<(Vec<i64>, Span)> {
+        let [id] = ids else {
+            return self.candidates_of(ids, span, order, chunk);
+        };
+        let seqs = self.candidates(id, span, order, chunk)?;
+        let mut complete = span;
+        if let (Some(last), true) = (seqs.last(), seqs.len() == chunk) {
+            match order {
+                Order::Ascending => complete.before = last + 1,
+                Order::Descending => complete.after = last - 1,
+            }
+        }
+        Ok((seqs, complete))
     }
 
     /// Runs one statement; false where `visit` has had enough.
@@ -144,6 +232,11 @@ impl Versions<'_> {
         }
         Ok(true)
     }
+}
+
+/// Entries that are gone through before anything is looked up, where that is likely to fill the page.
+fn window_width(filters: &QueryFilters) -> i64 {
+    WINDOW_PER_ENTRY.saturating_mul(i64::try_from(filters.limit).unwrap_or(i64::MAX))
 }
 
 /// Passes over the offset and keeps one entry more than the page has, which tells whether there is a next one.
@@ -173,7 +266,73 @@ impl Sieve {
     }
 }
 
+/// What of the matching rows is read.
+#[derive(Debug, Clone, Copy)]
+struct Scan<'a> {
+    columns: &'a str,
+    span: Span,
+    /// No more than so many are taken.
+    most_rows: Option<u64>,
+    /// Whether all of them are taken.
+    exhaustive: bool,
+}
+
+impl<'a> Scan<'a> {
+    /// Of every row.
+    fn all(columns: &'a str) -> Self {
+        Self { columns, span: Span::ALL, most_rows: None, exhaustive: true }
+    }
+}
+
+/// Where the rows of a query are looked for, and what they must meet.
+struct Candidates<'a> {
+    ids: Vec<String>,
+    streams: Vec<String>,
+    condition: &'a Condition,
+}
+
+impl Candidates<'_> {
+    /// One part for the ids and one for each stream, which SQLite merges by seq as they are read.
+    fn select(&self, columns: &str, order: Order) -> String {
+        let mut terms = self.condition.terms.clone();
+        terms.push("seq > ? AND seq < ?".to_owned());
+        let terms = terms.join(" AND ");
+        let elsewhere = match self.streams.len() {
+            0 => String::new(),
+            count => format!(" AND stream NOT IN ({})", vec!["?"; count].join(", ")),
+        };
+        let mut sql = format!(
+            "SELECT {columns} FROM entries WHERE {terms}{elsewhere} AND seq IN (SELECT value FROM json_each(?))"
+        );
+        for _ in &self.streams {
+            sql.push_str(&format!(
+                " UNION ALL SELECT {columns} FROM entries INDEXED BY entries_stream WHERE {terms} AND stream = ?"
+            ));
+        }
+        if columns == COLUMNS {
+            sql.push_str(&format!(" ORDER BY seq {}", direction(order)));
+        }
+        sql
+    }
+
+    fn values(&self, seqs: &[i64], span: Span) -> Vec<Value> {
+        let mut terms = self.condition.values.clone();
+        terms.extend([Value::Integer(span.after), Value::Integer(span.before)]);
+        let streams = || self.streams.iter().map(|stream| Value::Text(stream.clone()));
+        let list: Vec<String> = seqs.iter().map(ToString::to_string).collect();
+        let mut values = terms.clone();
+        values.extend(streams());
+        values.push(Value::Text(format!("[{}]", list.join(","))));
+        for stream in streams() {
+            values.extend(terms.iter().cloned());
+            values.push(stream);
+        }
+        values
+    }
+}
+
 /// The WHERE clause of a query, with its parameters in order.
+#[derive(Debug, Clone)]
 struct Condition {
     terms: Vec<String>,
     values: Vec<Value>,
@@ -251,14 +410,6 @@ impl Condition {
         let by = index.map_or(String::new(), |index| format!(" INDEXED BY \"{}\"", index.name()));
         format!("SELECT {columns} FROM entries{by} WHERE {terms} ORDER BY seq {}", direction(order))
     }
-
-    fn select_candidates(&self, columns: &str, order: Order) -> String {
-        format!(
-            "SELECT {columns} FROM entries WHERE {} AND seq IN (SELECT value FROM json_each(?)) ORDER BY seq {}",
-            self.terms.join(" AND "),
-            direction(order)
-        )
-    }
 }
 
 fn direction(order: Order) -> &'static str {
@@ -297,6 +448,11 @@ impl SqliteStorage {
         let mut terms = vec![format!("stream = '{}'", index.stream())];
         terms.extend(query.payload.iter().map(|(name, _)| format!("{} = ?", FieldIndex::expression(name))));
         let value = FieldIndex::expression(query.field);
+        let visible = match &query.viewer {
+            None => None,
+            Some(viewer) => viewer.sight(connection, Some(query.stream))?.condition,
+        };
+        terms.extend(visible.iter().map(|(term, _)| term.clone()));
         terms.push(format!("{value} > ?"));
         // One seek for each distinct value, however many entries share it. Strings alone begin with a quote.
         let sql = format!(
@@ -316,7 +472,10 @@ impl SqliteStorage {
         };
         let mut values = Vec::new();
         while values.len() < query.limit {
-            let parameters = query.payload.iter().map(|(_, value)| value.as_str()).chain([last.as_str()]);
+            let text = |text: &str| Value::Text(text.to_owned());
+            let mut parameters: Vec<Value> = query.payload.iter().map(|(_, value)| text(value.as_str())).collect();
+            parameters.extend(visible.iter().flat_map(|(_, values)| values.iter().cloned()));
+            parameters.push(text(&last));
             let mut rows = statement.query(params_from_iter(parameters)).doing(doing)?;
             let next: Option<String> = match rows.next().doing(doing)? {
                 Some(row) => Some(row.get(0).doing(doing)?),

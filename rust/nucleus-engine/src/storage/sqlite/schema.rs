@@ -13,17 +13,27 @@ use crate::storage::FieldIndex;
 /// `NUCL`, in the header of every ledger file.
 pub(super) const APPLICATION_ID: i64 = 0x4E55_434C;
 /// The newest schema this version reads and writes.
-pub(super) const SCHEMA_VERSION: i64 = 1;
-/// The schema, a statement a paragraph.
-const SCHEMA: &str = include_str!("../migrations/sqlite_0001.sql");
+pub(super) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
+/// What makes each version of the one before it, a statement a paragraph: only ever added to, never changed.
+const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/sqlite_0001.sql"), include_str!("../migrations/sqlite_0002.sql")];
+/// The version from which on there is a table of grants.
+const GRANTS_VERSION: i64 = 2;
 
 /// What a file turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Contents {
     /// A database without any content.
     Empty,
-    /// A ledger of the current schema.
-    Ledger,
+    /// A ledger of this schema version.
+    Ledger { version: i64 },
+}
+
+impl Contents {
+    /// Whether there is a table of grants.
+    pub(super) fn has_grants(self) -> bool {
+        matches!(self, Self::Ledger { version } if version >= GRANTS_VERSION)
+    }
 }
 
 /// The one row of `ledger_info`.
@@ -60,8 +70,8 @@ pub(super) fn identify(connection: &Connection, path: &Path) -> Result<Contents>
             path.display()
         )));
     }
-    compare_schema(connection, path)?;
-    Ok(Contents::Ledger)
+    compare_schema(connection, path, version)?;
+    Ok(Contents::Ledger { version })
 }
 
 /// Creates the schema and the ledger's own row, unless another process did so first.
@@ -72,13 +82,25 @@ pub(super) fn create(connection: &mut Connection, id: &str, now_ms: i64) -> Resu
     if version != 0 {
         return Ok(());
     }
-    transaction.execute_batch(SCHEMA).doing(doing)?;
+    transaction.execute_batch(&MIGRATIONS.concat()).doing(doing)?;
     transaction
         .execute("INSERT INTO ledger_info(id, format, created_at) VALUES (?1, ?2, ?3)", (id, FORMAT, now_ms))
         .doing(doing)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID).doing(doing)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION).doing(doing)?;
     transaction.commit().doing(doing)
+}
+
+/// Brings a ledger of an older schema version up to the current one, unless another process did so first.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<()> {
+    let doing = format!("bringing {} up to schema version {SCHEMA_VERSION}", path.display());
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(&doing)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).doing(&doing)?;
+    for migration in MIGRATIONS.iter().skip(version.max(0) as usize) {
+        transaction.execute_batch(migration).doing(&doing)?;
+    }
+    transaction.pragma_update(None, "user_version", SCHEMA_VERSION).doing(&doing)?;
+    transaction.commit().doing(&doing)
 }
 
 /// Reads the ledger's own row.
@@ -119,7 +141,7 @@ pub(super) fn field_indexes(connection: &Connection) -> Result<Vec<FieldIndex>> 
 
 /// Compares the schema with the expected one, statement by statement: a view in place of a table, a dropped trigger or
 /// a changed index would answer falsely without any row being wrong.
-fn compare_schema(connection: &Connection, path: &Path) -> Result<()> {
+fn compare_schema(connection: &Connection, path: &Path, version: i64) -> Result<()> {
     let doing = format!("reading the schema of {}", path.display());
     let mut statement = connection
         .prepare(
@@ -130,7 +152,10 @@ fn compare_schema(connection: &Connection, path: &Path) -> Result<()> {
         .query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .and_then(Iterator::collect)
         .doing(&doing)?;
-    let expected: Vec<&str> = SCHEMA.trim_end().split(";\n\n").map(|sql| sql.trim_end_matches(';')).collect();
+    let applied = MIGRATIONS.iter().take(version.max(0) as usize);
+    let expected: Vec<&str> = applied
+        .flat_map(|migration| migration.trim_end().split(";\n\n").map(|sql| sql.trim_end_matches(';')))
+        .collect();
     let refuse = |what: String| {
         Err(Error::Database(format!("{}: {what}; the file was altered: restore a backup", path.display())))
     };

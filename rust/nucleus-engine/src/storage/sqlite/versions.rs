@@ -10,6 +10,7 @@ use super::SqliteStorage;
 use super::connect::Doing;
 use super::lookup::{Key, Span};
 use super::rows::read_entries;
+use crate::access::Viewer;
 use crate::error::Result;
 use crate::query::Order;
 
@@ -110,16 +111,55 @@ impl<'a> Versions<'a> {
         Ok(seqs)
     }
 
-    /// The newest entry with this id, in this stream where one is given.
-    pub(super) fn latest(&mut self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
-        let mut span = Span::ALL;
+    /// Seqs of committed entries that may have one of these ids, see [`super::lookup::Lookup::candidates_of`]. Several ids
+    /// are only asked for by viewers, who read what is committed.
+    pub(super) fn candidates_of(
+        &mut self,
+        ids: &[String],
+        span: Span,
+        order: Order,
+        limit: usize,
+    ) -> Result<(Vec<i64>, Span)> {
+        self.storage.lookup.candidates_of(self.connection, ids, self.committed_below, span, order, limit)
+    }
+
+    /// The newest entry with this id that a viewer sees, in this stream where one is given.
+    pub(super) fn latest(
+        &mut self,
+        id: &str,
+        stream: Option<&str>,
+        viewer: Option<&Viewer>,
+    ) -> Result<Option<ChainEntry>> {
+        self.newest(id, stream, Span::ALL, viewer)
+    }
+
+    /// The newest entry with this id in a stream before `seq`.
+    pub(super) fn version_before(&mut self, id: &str, stream: &str, seq: i64) -> Result<Option<ChainEntry>> {
+        self.newest(id, Some(stream), Span { before: seq, ..Span::ALL }, None)
+    }
+
+    fn newest(
+        &mut self,
+        id: &str,
+        stream: Option<&str>,
+        mut span: Span,
+        viewer: Option<&Viewer>,
+    ) -> Result<Option<ChainEntry>> {
         let mut chunk = CHUNK;
+        // Access goes by stream and id: one look at a stream tells for all its versions.
+        let mut unseen: Vec<String> = Vec::new();
         loop {
             let seqs = self.candidates(id, span, Order::Descending, chunk)?;
             for seq in &seqs {
-                let found = self.entry_with_id(*seq, id, stream)?;
-                if found.is_some() {
-                    return Ok(found);
+                let Some(entry) = self.entry_with_id(*seq, id, stream)? else {
+                    continue;
+                };
+                let stream = &entry.record.stream;
+                match viewer {
+                    None => return Ok(Some(entry)),
+                    Some(_) if unseen.contains(stream) => {}
+                    Some(viewer) if viewer.sees(self, &entry)? => return Ok(Some(entry)),
+                    Some(_) => unseen.push(stream.clone()),
                 }
             }
             match seqs.last() {
@@ -153,6 +193,36 @@ impl<'a> Versions<'a> {
         let mut statement = self.connection.prepare_cached(sql).doing("reading an entry")?;
         let found = read_entries(&mut statement, (seq, id, stream), &self.storage.ledger_hash)?;
         Ok(found.into_iter().next())
+    }
+
+    /// The entry with this seq.
+    pub(super) fn entry_at(&self, seq: i64) -> Result<Option<ChainEntry>> {
+        Ok(self
+            .storage
+            .read_range(self.connection, seq.max(0) as u64, 1)?
+            .pop()
+            .filter(|entry| entry.seq as i64 == seq))
+    }
+
+    /// Seqs of the entries with this id whose payload was erased; others with the same prefix may be among them.
+    pub(super) fn redacted_seqs(&mut self, id: &str) -> Result<Vec<i64>> {
+        let doing = "looking for redacted entries";
+        let seqs = self.candidates(id, Span::ALL, Order::Ascending, usize::MAX)?;
+        let mut statement =
+            self.connection.prepare_cached("SELECT 1 FROM entries WHERE seq = ?1 AND payload IS NULL").doing(doing)?;
+        let mut redacted = Vec::new();
+        for seq in seqs {
+            if statement.exists([seq]).doing(doing)? {
+                redacted.push(seq);
+            }
+        }
+        Ok(redacted)
+    }
+
+    /// Number of entries in sight.
+    pub(super) fn length(&self) -> u64 {
+        let below = self.uncommitted.as_ref().map_or(self.committed_below, |(_, written_below)| *written_below);
+        below.max(0) as u64
     }
 
     fn has_id(&self, seq: i64, id: &str, stream: &str) -> Result<bool> {

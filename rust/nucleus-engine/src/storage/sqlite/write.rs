@@ -11,7 +11,8 @@ use super::connect::{Doing, Role, database_error};
 use super::lookup::Key;
 use super::rows::{hash_at, read_head};
 use super::versions::{Uncommitted, Versions};
-use super::{SqliteStorage, lock};
+use super::{SqliteStorage, grants, lock};
+use crate::access::{Change, Grant, GrantQuery, ProjectionState, Question, Viewer};
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
 use crate::storage::{OpenTransaction, WriteTransaction};
@@ -331,18 +332,30 @@ impl WriteTransaction for Transaction {
         Ok(())
     }
 
-    fn latest_by_id(&mut self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
-        self.versions().latest(id, stream)
+    fn latest_by_id(&mut self, id: &str, stream: Option<&str>, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>> {
+        self.versions().latest(id, stream, viewer)
+    }
+
+    fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>> {
+        self.versions().version_before(id, stream, seq as i64)
+    }
+
+    fn range(&mut self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
+        self.storage.read_range(&self.connection, first_seq, limit)
     }
 
     fn query(&mut self, filters: &QueryFilters) -> Result<QueryPage> {
         self.versions().page(filters)
     }
 
-    fn get(&mut self, hash: &Hash) -> Result<Option<ChainEntry>> {
+    fn get(&mut self, hash: &Hash, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>> {
         let below = self.first_seq as i64;
         let seqs = self.storage.lookup.candidates(&self.connection, Key::Hash, hash.prefix(), below)?;
-        self.storage.confirm_hash(&self.connection, &seqs, hash)
+        let found = self.storage.confirm_hash(&self.connection, &seqs, hash)?;
+        match (viewer, found) {
+            (Some(viewer), Some(entry)) => Ok(viewer.sees(&self.versions(), &entry)?.then_some(entry)),
+            (_, found) => Ok(found),
+        }
     }
 
     fn erase_payload(&mut self, entry: &ChainEntry) -> Result<()> {
@@ -352,6 +365,39 @@ impl WriteTransaction for Transaction {
         let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
         statement.execute((entry.seq as i64, entry.payload_hash.0.as_slice())).doing(doing)?;
         Ok(())
+    }
+
+    fn allows(&mut self, question: &Question<'_>) -> Result<bool> {
+        grants::allows(&self.connection, question)
+    }
+
+    fn grants(&mut self, query: &GrantQuery<'_>) -> Result<Vec<Grant>> {
+        grants::grants(&self.connection, query)
+    }
+
+    fn apply(&mut self, changes: &[Change]) -> Result<()> {
+        self.changed |= !changes.is_empty();
+        changes.iter().try_for_each(|change| grants::apply(&self.connection, change))
+    }
+
+    fn projection(&mut self) -> Result<Option<ProjectionState>> {
+        grants::projection(&self.connection)
+    }
+
+    fn set_projection(&mut self, state: &ProjectionState) -> Result<()> {
+        self.changed = true;
+        grants::set_projection(&self.connection, state)
+    }
+
+    fn clear_grants(&mut self) -> Result<()> {
+        self.changed = true;
+        grants::clear(&self.connection)
+    }
+
+    fn clear_expired_grants(&mut self, now_s: i64) -> Result<u64> {
+        let cleared = grants::clear_expired(&self.connection, now_s)?;
+        self.changed |= cleared > 0;
+        Ok(cleared)
     }
 
     fn begin_part(&mut self) -> Result<()> {

@@ -1,0 +1,126 @@
+"""Access control for asyncio services: the same methods, awaited."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from nucleus._core import ChainEntry
+from nucleus.access.service import LedgerAccess
+from nucleus.access.types import (
+    AccessPeriod,
+    AclGrant,
+    Explanation,
+    Resource,
+    ResourceFilters,
+    ResourcePredicate,
+    Scope,
+)
+from nucleus.auth.context import RequestContext
+from nucleus.modules.listing import ListResult
+
+if TYPE_CHECKING:
+    from nucleus.aio import AsyncLedger
+
+T = TypeVar("T")
+
+
+class AsyncLedgerAccess:
+    """Access control of an :class:`~nucleus.AsyncLedger`: arguments, answers and errors of :class:`LedgerAccess`."""
+
+    def __init__(self, ledger: AsyncLedger, access: LedgerAccess) -> None:
+        self._ledger = ledger
+        self._access = access
+
+    @property
+    def administrator(self) -> str:
+        """OID of the principal who may do everything."""
+        return self._access.administrator
+
+    async def grant(
+        self, grants: AclGrant | Iterable[AclGrant], context: RequestContext | None = None
+    ) -> builtins.list[ChainEntry]:
+        """Grant access, all or nothing; see :meth:`LedgerAccess.grant`."""
+        batch = _batch(grants)
+        return await self._run(lambda access: access.grant(batch, context))
+
+    async def revoke(
+        self,
+        grants: AclGrant | Iterable[AclGrant],
+        context: RequestContext | None = None,
+        *,
+        allow_last_full: bool = False,
+    ) -> builtins.list[ChainEntry]:
+        """End whatever gives principals these scopes; see :meth:`LedgerAccess.revoke`."""
+        batch = _batch(grants)
+        return await self._run(lambda access: access.revoke(batch, context, allow_last_full=allow_last_full))
+
+    async def check(
+        self, principal_oid: str, scope: Scope, resource: ResourcePredicate, *, at: int | datetime | None = None
+    ) -> bool:
+        """Tell whether a principal may do something with a resource; see :meth:`LedgerAccess.check`."""
+        return await self._run(lambda access: access.check(principal_oid, scope, resource, at=at))
+
+    async def check_many(
+        self, principal_oid: str, scope: Scope, resources: Iterable[ResourcePredicate]
+    ) -> builtins.list[bool]:
+        """Tell it of several resources; see :meth:`LedgerAccess.check_many`."""
+        batch = list(resources)
+        return await self._run(lambda access: access.check_many(principal_oid, scope, batch))
+
+    async def require(self, principal_oid: str, scope: Scope, resource: ResourcePredicate) -> Resource:
+        """Return the resource, or raise AccessDeniedError; see :meth:`LedgerAccess.require`."""
+        return await self._run(lambda access: access.require(principal_oid, scope, resource))
+
+    async def list(self, principal_oid: str, filters: ResourceFilters) -> ListResult[Resource]:
+        """Return one page of the resources that a principal may read; see :meth:`LedgerAccess.list`."""
+        return await self._run(lambda access: access.list(principal_oid, filters))
+
+    async def grants_of(self, principal_oid: str, *, context: RequestContext | None = None) -> builtins.list[AclGrant]:
+        """Return the grants to a principal; see :meth:`LedgerAccess.grants_of`."""
+        return await self._run(lambda access: access.grants_of(principal_oid, context=context))
+
+    async def grants_on(
+        self, resource: ResourcePredicate, *, context: RequestContext | None = None
+    ) -> builtins.list[AclGrant]:
+        """Return the grants on a resource; see :meth:`LedgerAccess.grants_on`."""
+        return await self._run(lambda access: access.grants_on(resource, context=context))
+
+    async def explain(
+        self,
+        principal_oid: str,
+        scope: Scope,
+        resource: ResourcePredicate,
+        *,
+        at: int | datetime | None = None,
+        context: RequestContext | None = None,
+    ) -> Explanation:
+        """Tell why a principal may do something, or may not; see :meth:`LedgerAccess.explain`."""
+        return await self._run(lambda access: access.explain(principal_oid, scope, resource, at=at, context=context))
+
+    async def history(
+        self, resource: ResourcePredicate, *, context: RequestContext | None = None
+    ) -> builtins.list[AccessPeriod]:
+        """Return every grant there ever was on a resource; see :meth:`LedgerAccess.history`."""
+        return await self._run(lambda access: access.history(resource, context=context))
+
+    async def cleanup_expired(self, context: RequestContext | None = None) -> int:
+        """Delete expired grants from the table; see :meth:`LedgerAccess.cleanup_expired`."""
+        return await self._run(lambda access: access.cleanup_expired(context))
+
+    async def rebuild(self, context: RequestContext | None = None) -> None:
+        """Make the table of grants anew from the chain; see :meth:`LedgerAccess.rebuild`."""
+        await self._run(lambda access: access.rebuild(context))
+
+    def __repr__(self) -> str:
+        return f"<AsyncLedgerAccess of {self._access!r}>"
+
+    async def _run(self, work: Callable[[LedgerAccess], T]) -> T:
+        return await self._ledger.run(lambda _: work(self._access))
+
+
+def _batch(grants: AclGrant | Iterable[AclGrant]) -> list[AclGrant]:
+    # The caller's iterable is consumed here: it need not be fit for another thread.
+    return [grants] if isinstance(grants, AclGrant) else list(grants)

@@ -1,0 +1,141 @@
+"""What access control speaks about: resources, grants and their history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from nucleus._core import ChainEntry
+from nucleus.modules.state import Status
+
+Scope = Literal["read", "write", "full"]
+"""What a grant allows; ``full`` implies both others, which imply only themselves."""
+
+Source = Literal["grant", "creator", "owner", "issuer", "subject", "app"]
+"""What a grant follows from: an entry of the stream ``acl_grants``, or what another entry implies."""
+
+WHOLE_KIND = "*"
+"""The resource id that stands for every resource of a kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class AclGrant:
+    """A grant: to be made or revoked, or as the ledger holds it.
+
+    Attributes:
+        resource_kind: the resource kind of the module that rules the stream, else the stream's own name.
+        resource_id: the record id, or ``*`` for every resource of the kind.
+        principal_oid: to whom.
+        scope: ``read``, ``write`` or ``full``.
+        granted_by: who grants it: always the one who asks. It may be left out of what is to be granted.
+        exp: it counts for nothing from this second on, since the Unix epoch; None: it does not expire.
+        source: what it follows from; of no meaning in what is to be granted.
+        created_at: when it was granted, in milliseconds since the Unix epoch; None in what is to be granted.
+        seq: seq of the entry that it comes from; None in what is to be granted.
+    """
+
+    resource_kind: str
+    resource_id: str
+    principal_oid: str
+    scope: Scope
+    granted_by: str | None = None
+    exp: int | None = None
+    source: Source = "grant"
+    created_at: int | None = None
+    seq: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourcePredicate:
+    """One resource, or all of a kind.
+
+    Attributes:
+        kind: its kind.
+        id: its id; None is about the whole kind, never about "any of it".
+        subject_oid, issuer_oid, type: what its newest entry must say, where given.
+        status: what it must have come to, where given: ``active``, ``revoked``, ``expired`` or ``retired``.
+    """
+
+    kind: str
+    id: str | None = None
+    subject_oid: str | None = None
+    issuer_oid: str | None = None
+    status: Status | None = None
+    type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceFilters:
+    """Which resources of a kind are listed; absent members match everything.
+
+    Attributes:
+        kind: their kind.
+        subject_oid, issuer_oid, type: what their newest entry must say.
+        status: what they must have come to: ``active``, ``revoked``, ``expired`` or ``retired``.
+        limit: most resources on the page, 1 to 10,000.
+        cursor: ``next_cursor`` of the page before.
+    """
+
+    kind: str
+    subject_oid: str | None = None
+    issuer_oid: str | None = None
+    status: Status | None = None
+    type: str | None = None
+    limit: int = 100
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A resource.
+
+    Attributes:
+        kind: its kind.
+        id: its id; ``*`` for the whole kind.
+        entry: its newest entry; None for a whole kind, and where nothing was appended yet.
+    """
+
+    kind: str
+    id: str
+    entry: ChainEntry | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPeriod:
+    """A grant and its time, as the chain tells them.
+
+    Attributes:
+        grant: the grant; its ``seq`` and ``created_at`` are those of the entry that it comes from.
+        hash: hash of that entry, 64 hexadecimal digits.
+        until_seq: seq of the entry that ended it; None where nothing but its ``exp`` did.
+        until_hash: hash of that entry.
+        ended_at: when, in milliseconds since the Unix epoch.
+        ended_by: who ended it.
+    """
+
+    grant: AclGrant
+    hash: str
+    until_seq: int | None = None
+    until_hash: str | None = None
+    ended_at: int | None = None
+    ended_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why somebody may do something, or may not.
+
+    Attributes:
+        allowed: whether they may.
+        reason: why, in words.
+        period: the grant that it follows from; where they may not, the one that came nearest to it.
+    """
+
+    allowed: bool
+    reason: str
+    period: AccessPeriod | None = None
+
+    @property
+    def grant(self) -> AclGrant | None:
+        """The grant of :attr:`period`."""
+        return None if self.period is None else self.period.grant

@@ -1,0 +1,161 @@
+//! From a stream to the kind of its resources.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use nucleus_core::canonical;
+use nucleus_core::{ACL_GRANTS_STREAM, REDACTIONS_STREAM, Record};
+
+use super::{Resource, Scope, Source, WHOLE_KIND};
+use crate::error::{Error, Result};
+use crate::module::{built_in_kinds, built_in_roles};
+
+/// A payload member that names a principal to whom the resource's entries imply a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Role {
+    /// What the grant is said to follow from.
+    pub source: Source,
+    /// The member with the principal's OID.
+    pub member: &'static str,
+    /// What is granted.
+    pub scope: Scope,
+    /// Whether the grant ends with the payload's `exp`.
+    pub until_exp: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kind {
+    name: String,
+    roles: &'static [Role],
+}
+
+/// The resource kinds of one ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Kinds {
+    by_stream: BTreeMap<String, Kind>,
+}
+
+impl Kinds {
+    /// The kinds of streams whose modules declare them, as (stream, kind), and those of the built-in modules' streams:
+    /// these hold in every ledger, so that nobody can prepare rights for the day on which a module is added.
+    pub(crate) fn new(declared: impl IntoIterator<Item = (String, String)>) -> Self {
+        let all = declared.into_iter().chain(built_in_kinds());
+        let by_stream: BTreeMap<String, Kind> = all
+            .map(|(stream, name)| {
+                let roles = built_in_roles(&stream, &name);
+                (stream, Kind { name, roles })
+            })
+            .collect();
+        Self { by_stream }.without_redundant()
+    }
+
+    /// Leaves out the streams of which nothing is declared that would not hold anyway.
+    fn without_redundant(mut self) -> Self {
+        let shared = |kind: &Kind| self.by_stream.values().filter(|other| other.name == kind.name).count() > 1;
+        let redundant = |(stream, kind): (&String, &Kind)| {
+            (kind.name == *stream && kind.roles.is_empty() && !shared(kind)).then(|| stream.clone())
+        };
+        let redundant: Vec<String> = self.by_stream.iter().filter_map(redundant).collect();
+        for stream in redundant {
+            self.by_stream.remove(&stream);
+        }
+        self
+    }
+
+    /// Reads what [`to_text`](Self::to_text) wrote.
+    pub(crate) fn from_text(text: &str) -> Result<Self> {
+        let malformed = || {
+            Error::Database(
+                "table acl_projection does not hold resource kinds; verify_on_open=False opens the ledger, and the \
+                 administrator's rebuild then restores its grants"
+                    .to_owned(),
+            )
+        };
+        let members = canonical::members(text).ok_or_else(malformed)?;
+        let declared: Option<Vec<_>> =
+            members.into_iter().map(|(stream, kind)| Some((stream, canonical::string_value(kind)?))).collect();
+        Ok(Self::new(declared.ok_or_else(malformed)?))
+    }
+
+    /// A canonical object of kinds by stream.
+    pub(crate) fn to_text(&self) -> String {
+        let values: Vec<String> = self
+            .by_stream
+            .values()
+            .map(|kind| {
+                let mut text = String::new();
+                canonical::write_string(&mut text, &kind.name);
+                text
+            })
+            .collect();
+        let mut members: Vec<(String, &str)> =
+            self.by_stream.keys().cloned().zip(values.iter().map(String::as_str)).collect();
+        let mut out = String::new();
+        canonical::write_members(&mut out, &mut members);
+        out
+    }
+
+    /// The kind of a stream's resources. None where only the administrator has a say: for the engine's own streams, and
+    /// for a stream that bears the name of another stream's kind, whose records would be taken for that stream's.
+    pub(crate) fn kind_of<'a>(&'a self, stream: &'a str) -> Option<&'a str> {
+        match self.by_stream.get(stream) {
+            Some(kind) => Some(&kind.name),
+            None if is_own_stream(stream) || self.is_kind(stream) => None,
+            None => Some(stream),
+        }
+    }
+
+    /// The resource that access to a record goes by.
+    pub(crate) fn governing(&self, record: &Record) -> Option<Resource> {
+        Some(Resource { kind: self.kind_of(&record.stream)?.to_owned(), id: record.id.clone() })
+    }
+
+    /// The resource that a record implies grants on. One that was given the id that stands for all of its kind, while
+    /// access control was off, implies none.
+    pub(crate) fn resource_of(&self, record: &Record) -> Option<Resource> {
+        self.governing(record).filter(|resource| resource.id != WHOLE_KIND)
+    }
+
+    /// The streams whose resources are of this kind; a record id is looked for in each.
+    pub(crate) fn streams_of<'a>(&'a self, kind: &'a str) -> Vec<&'a str> {
+        let declared = self.by_stream.iter().filter(|(_, declared)| declared.name == kind);
+        let mut streams: Vec<&str> = declared.map(|(stream, _)| stream.as_str()).collect();
+        if streams.is_empty() && self.kind_of(kind) == Some(kind) {
+            streams.push(kind);
+        }
+        streams
+    }
+
+    /// Who is granted what by entries of a stream.
+    pub(crate) fn roles_of(&self, stream: &str) -> &'static [Role] {
+        self.by_stream.get(stream).map_or(&[], |kind| kind.roles)
+    }
+
+    /// The names that mean something else here than there: of streams whose kind differs, among them those that are the
+    /// name of a kind here and a stream's own name there, or the other way round.
+    pub(crate) fn differences<'a>(&'a self, other: &'a Self) -> BTreeSet<&'a str> {
+        let named =
+            |kinds: &'a Self| kinds.by_stream.iter().flat_map(|(stream, kind)| [stream.as_str(), kind.name.as_str()]);
+        let names: BTreeSet<&str> = named(self).chain(named(other)).collect();
+        names.into_iter().filter(|name| self.kind_of(name) != other.kind_of(name)).collect()
+    }
+
+    /// The streams whose kind is not their own name, each with its kind.
+    pub(crate) fn declared(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.by_stream.iter().map(|(stream, kind)| (stream.as_str(), kind.name.as_str()))
+    }
+
+    /// The streams that no resource is in: see [`kind_of`](Self::kind_of).
+    pub(crate) fn without_resources(&self) -> BTreeSet<&str> {
+        let kinds = self.by_stream.values().map(|kind| kind.name.as_str());
+        kinds.chain([ACL_GRANTS_STREAM, REDACTIONS_STREAM]).filter(|name| self.kind_of(name).is_none()).collect()
+    }
+
+    fn is_kind(&self, name: &str) -> bool {
+        self.by_stream.values().any(|kind| kind.name == name)
+    }
+}
+
+/// Whether a stream is the engine's own.
+pub(crate) fn is_own_stream(stream: &str) -> bool {
+    [REDACTIONS_STREAM, ACL_GRANTS_STREAM].contains(&stream)
+}

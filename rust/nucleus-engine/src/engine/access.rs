@@ -1,0 +1,289 @@
+//! Access control as the ledger's users call it: granting, revoking, asking.
+
+use std::sync::Arc;
+
+use nucleus_core::error::shortened;
+use nucleus_core::oid::check_oid;
+use nucleus_core::{ChainEntry, VerificationReport};
+
+use crate::access::{
+    Access, AccessConfig, Explanation, Grant, GrantQuery, GrantRequest, Kinds, Meta, Moment, Period, Question,
+    Resource, Scope, WHOLE_KIND, other_kinds,
+};
+use crate::clock::now_ms;
+use crate::engine::LedgerEngine;
+use crate::error::{Error, Result};
+use crate::module::{ModuleRegistry, Request};
+use crate::query::collect_history;
+use crate::storage::{OpenTransaction, Progress, StorageBackend};
+
+/// Makes the access control that an opener wants.
+pub(super) fn open_access(
+    config: &AccessConfig,
+    registry: &ModuleRegistry,
+    storage: &Arc<dyn StorageBackend>,
+) -> Result<Access> {
+    let mut kinds = Kinds::new(registry.kinds()?);
+    if let (true, Some(state)) = (config.kinds_as_stored, storage.projection()?) {
+        kinds = Kinds::from_text(&state.kinds)?;
+    }
+    Access::new(config, kinds)
+}
+
+impl LedgerEngine {
+    /// Verifies what is stored of grants, then brings it up to date.
+    ///
+    /// Without verification, what cannot be brought up to date is let through: for whoever is going to rebuild it.
+    pub(super) fn begin_access(&self, access: &Access, verify: bool, progress: Progress<'_>) -> Result<()> {
+        if verify {
+            self.verify_grants(progress)?;
+        }
+        match self.adopt_kinds(access) {
+            Err(error) if !verify => {
+                tracing::warn!(%error, "the grants of a ledger were not brought up to date");
+                Ok(())
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn verify_grants(&self, progress: Progress<'_>) -> Result<()> {
+        let mut report = VerificationReport::default();
+        for fault in self.storage.verify_grants(now_ms() / 1000, progress)? {
+            report.add(fault);
+        }
+        if report.valid() {
+            return Ok(());
+        }
+        let what = format!(
+            "the grants of ledger `{}` are not those that its chain implies; verify_on_open=False opens it, and rebuild \
+             then restores them",
+            self.id()
+        );
+        Err(Error::integrity(&what, report))
+    }
+
+    /// Keeps the grants under the resource kinds of this opener, and up to date, where it may write.
+    fn adopt_kinds(&self, access: &Access) -> Result<()> {
+        let state = self.storage.projection()?;
+        let differs = state.is_some_and(|state| state.kinds != access.kinds_text());
+        match (differs, self.read_only()) {
+            (true, true) => Err(other_kinds()),
+            (true, false) => self.rewrite_grants(|open| open.with(|transaction| access.adopt_kinds(transaction))),
+            (false, true) => Ok(()),
+            (false, false) => self.bring_grants_up_to_date(),
+        }
+    }
+
+    /// Takes into the grants what was appended by a process without access control.
+    pub(super) fn bring_grants_up_to_date(&self) -> Result<()> {
+        let Some(access) = &self.access else {
+            return Ok(());
+        };
+        if self.storage.projection_is_current(access.kinds_text())? {
+            return Ok(());
+        }
+        // A hook runs inside the transaction that this would wait for.
+        self.hooks.refuse_inside_hook("a read while the grants are behind the chain")?;
+        if self.read_only() {
+            return Err(Error::Config(
+                "the ledger's grants are not up to date, and it was opened read-only; open it for writing with access \
+                 control once"
+                    .to_owned(),
+            ));
+        }
+        self.rewrite_grants(|open| open.with(|transaction| access.catch_up(transaction)))
+    }
+
+    fn rewrite_grants<T>(&self, work: impl Fn(&OpenTransaction) -> Result<T>) -> Result<T> {
+        let mut answer = None;
+        Arc::clone(&self.storage).write(&mut |open| {
+            answer = Some(work(open)?);
+            Ok(())
+        })?;
+        answer.ok_or(Error::Closed)
+    }
+
+    /// Who may do everything; None where access control is off.
+    pub fn administrator_oid(&self) -> Option<&str> {
+        self.access.as_ref().map(Access::administrator_oid)
+    }
+
+    /// Access control, where it is on.
+    fn access(&self) -> Result<&Access> {
+        self.access.as_ref().ok_or_else(|| {
+            Error::Config(
+                "the ledger was opened without access control; open it with an access configuration".to_owned(),
+            )
+        })
+    }
+
+    /// Refuses whoever is not the administrator, where access control is on.
+    pub(super) fn only_administrator(&self, requester_oid: &str, what: &str) -> Result<()> {
+        self.access.as_ref().map_or(Ok(()), |access| access.only_administrator(requester_oid, what))
+    }
+
+    /// Refuses an export by anybody but the administrator, where access control is on: it shows the whole chain.
+    pub fn authorise_export(&self, requester_oid: &str) -> Result<()> {
+        self.only_administrator(requester_oid, "export the ledger")
+    }
+
+    /// Grants access, all or nothing; answers an entry for each grant.
+    ///
+    /// The requester has `full` on each resource, or is the administrator. A grant ends at the latest when the `full` does
+    /// that it was made under.
+    pub fn grant(&self, grants: &[GrantRequest], requester_oid: &str) -> Result<Vec<ChainEntry>> {
+        self.govern(requester_oid, "grant", |access, open, request| {
+            open.with(|transaction| access.grant(transaction, self.id(), request, grants))
+        })
+    }
+
+    /// Ends whatever gives principals these scopes, all or nothing; answers an entry for each that had any.
+    ///
+    /// The last `full` on a resource is only revoked where `allow_last_full` says so.
+    pub fn revoke(
+        &self,
+        grants: &[GrantRequest],
+        requester_oid: &str,
+        allow_last_full: bool,
+    ) -> Result<Vec<ChainEntry>> {
+        self.govern(requester_oid, "revoke", |access, open, request| {
+            open.with(|transaction| access.revoke(transaction, self.id(), request, grants, allow_last_full))
+        })
+    }
+
+    fn govern<T>(
+        &self,
+        requester_oid: &str,
+        call: &str,
+        work: impl Fn(&Access, &OpenTransaction, &Request) -> Result<T>,
+    ) -> Result<T> {
+        let access = self.access()?;
+        check_oid(requester_oid)?;
+        self.hooks.refuse_inside_hook(call)?;
+        let request = Request { requester_oid: Arc::from(requester_oid), recorded_at: now_ms() };
+        self.hooks.exclusively(|| self.rewrite_grants(|open| access.in_step(open, || work(access, open, &request))))
+    }
+
+    /// Whether a principal may do something with a resource now.
+    pub fn check(&self, principal_oid: &str, scope: Scope, resource: &Resource) -> Result<bool> {
+        let access = self.access()?;
+        let storage = self.readable()?;
+        if access.is_administrator(principal_oid) {
+            // A closed ledger answers nobody.
+            storage.head()?;
+            return Ok(true);
+        }
+        self.bring_grants_up_to_date()?;
+        storage.allows(&Question { principal_oid, resource, scope, now_s: now_ms() / 1000 })
+    }
+
+    /// The grants that count now: of a principal, on exactly this resource, or both.
+    pub fn grants(&self, principal_oid: Option<&str>, resource: Option<&Resource>) -> Result<Vec<Grant>> {
+        let access = self.access()?;
+        resource.map_or(Ok(()), |resource| access.check_kind(&resource.kind))?;
+        let storage = self.readable()?;
+        self.bring_grants_up_to_date()?;
+        let live_at = Some(now_ms() / 1000);
+        storage.grants(&GrantQuery { principal_oid, resource, live_at, ..GrantQuery::default() })
+    }
+
+    /// Refuses a requester who may not see who has access: to be told of a principal takes being that principal, to be
+    /// told of a resource `full` on it; the administrator is told everything.
+    pub fn authorise_inquiry(
+        &self,
+        requester_oid: &str,
+        principal_oid: Option<&str>,
+        resource: Option<&Resource>,
+    ) -> Result<()> {
+        let access = self.access()?;
+        if access.is_administrator(requester_oid) || principal_oid == Some(requester_oid) {
+            return Ok(());
+        }
+        if let Some(resource) = resource
+            && self.check(requester_oid, Scope::Full, resource)?
+        {
+            return Ok(());
+        }
+        let whom = principal_oid.map_or_else(String::new, |principal| format!(" of {}", shortened(principal)));
+        let what = resource.map_or_else(String::new, |resource| format!(" to {resource}"));
+        Err(Error::AccessDenied(format!(
+            "{} may not see the access{whom}{what}: it takes `full` there, or the ledger's administrator",
+            shortened(requester_oid)
+        )))
+    }
+
+    /// Every grant there ever was on exactly this resource, from the chain.
+    pub fn access_history(&self, resource: &Resource) -> Result<Vec<Period>> {
+        let access = self.access()?;
+        access.check_kind(&resource.kind)?;
+        let storage = self.readable()?;
+        access.periods(resource, &mut |id, stream| {
+            collect_history(id, Some(stream), None, |filters| storage.query(filters))
+        })
+    }
+
+    /// Why a principal may do something with a resource, or may not, now or then; from the chain.
+    pub fn explain(
+        &self,
+        principal_oid: &str,
+        scope: Scope,
+        resource: &Resource,
+        at: Option<Moment>,
+    ) -> Result<Explanation> {
+        let access = self.access()?;
+        access.check_kind(&resource.kind)?;
+        let storage = self.readable()?;
+        // The administrator is answered without a look at the chain; a closed ledger answers nobody.
+        storage.head()?;
+        let at = match at {
+            None => None,
+            Some(moment @ Moment::Time(time)) => Some((moment, time)),
+            Some(moment @ Moment::Seq(seq)) => Some((moment, recorded_at(storage, seq)?)),
+        };
+        let mut histories =
+            |id: &str, stream: &str| collect_history(id, Some(stream), None, |filters| storage.query(filters));
+        access.explain(principal_oid, scope, resource, at, now_ms(), &mut histories)
+    }
+
+    /// The streams whose resources are of this kind.
+    pub fn streams_of_kind(&self, kind: &str) -> Result<Vec<String>> {
+        let access = self.access()?;
+        access.check_kind(kind)?;
+        Ok(access.kinds().streams_of(kind).iter().map(ToString::to_string).collect())
+    }
+
+    /// Deletes grants that have expired: it saves space and changes no answer. The administrator alone may.
+    pub fn cleanup_expired(&self, requester_oid: &str) -> Result<u64> {
+        self.access()?;
+        self.only_administrator(requester_oid, "delete expired grants")?;
+        self.govern(requester_oid, "cleanup_expired", |_, open, request| {
+            open.with(|transaction| transaction.clear_expired_grants(request.recorded_at / 1000))
+        })
+    }
+
+    /// Makes the grants anew from the chain. The administrator alone may.
+    pub fn rebuild_grants(&self, requester_oid: &str) -> Result<()> {
+        let access = self.access()?;
+        self.only_administrator(requester_oid, "rebuild the grants")?;
+        self.hooks.refuse_inside_hook("rebuild")?;
+        self.hooks.exclusively(|| self.rewrite_grants(|open| open.with(|transaction| access.rebuild(transaction))))
+    }
+}
+
+/// When an entry was appended, in ms since the Unix epoch.
+fn recorded_at(storage: &dyn StorageBackend, seq: u64) -> Result<i64> {
+    let entry = storage.range(seq, 1)?.pop().filter(|entry| entry.seq == seq);
+    let Some(entry) = entry else {
+        return Err(Error::Config(format!("there is no entry {seq} to tell the state of access after")));
+    };
+    let recorded_at = Meta::of(&entry.record).recorded_at;
+    Ok(recorded_at.unwrap_or(entry.record.timestamp))
+}
+
+/// The resource of a kind and an id; without an id, all of the kind.
+impl From<(String, Option<String>)> for Resource {
+    fn from((kind, id): (String, Option<String>)) -> Self {
+        Self { kind, id: id.unwrap_or_else(|| WHOLE_KIND.to_owned()) }
+    }
+}
