@@ -19,7 +19,12 @@ TIMEOUT_S = 120
 
 def run(*arguments: str | Path, stdin: str | bytes = "", exit_code: int = 0) -> Result:
     """Run a command in this process; it must end with the exit code."""
-    result = CliRunner().invoke(main, [str(argument) for argument in arguments], input=stdin, env={"NUCLEUS_OID": ""})
+    result = CliRunner().invoke(
+        main,
+        [str(argument) for argument in arguments],
+        input=stdin,
+        env={"NUCLEUS_OID": "", "NUCLEUS_ADMINISTRATOR": ""},
+    )
     assert result.exit_code == exit_code, (result.exit_code, result.output, result.exception)
     # A command ends by its exit code; any other exception would be a traceback.
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from tests.cli.ledgers import ALICE, LEDGER_ID, TIMEOUT_S, entries_of, fill, open_file, run, run_json, start
 
@@ -217,10 +219,20 @@ def test_file_names_that_are_not_unicode(tmp_path: Path) -> None:
     _assert_harmless(errors.decode())
 
 
+def _commands(group: click.Group, *names: str) -> Iterator[list[str]]:
+    """Yield the names of every command and group, those in groups behind the name of theirs."""
+    for name, command in group.commands.items():
+        yield [*names, name]
+        if isinstance(command, click.Group):
+            yield from _commands(command, *names, name)
+
+
 def test_every_command_explains_itself() -> None:
-    for name in main.commands:
-        text = run(name, "--help").stdout
-        assert text.startswith(f"Usage: main {name}")
+    commands = list(_commands(main))
+    assert ["access", "explain"] in commands
+    for names in commands:
+        text = run(*names, "--help").stdout
+        assert text.startswith(f"Usage: main {' '.join(names)}")
         assert "--json" in text
 
 

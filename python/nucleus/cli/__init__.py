@@ -10,6 +10,7 @@ import sys
 import click
 
 from nucleus import __version__
+from nucleus.cli.access import access, grant, revoke
 from nucleus.cli.append import append
 from nucleus.cli.backup import backup
 from nucleus.cli.browse import log, query, show
@@ -31,5 +32,21 @@ def main() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-for command in (demo, append, log, show, query, verify, stats, export_command, import_command, backup, redact, key):
+for command in (
+    demo,
+    append,
+    log,
+    show,
+    query,
+    verify,
+    stats,
+    export_command,
+    import_command,
+    backup,
+    redact,
+    grant,
+    revoke,
+    access,
+    key,
+):
     main.add_command(command)

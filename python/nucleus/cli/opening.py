@@ -1,5 +1,10 @@
 """Opening ledgers for commands, with a progress bar while they are verified."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from nucleus._core import Engine
+from nucleus.access.service import LedgerAccess
 from nucleus.cli.output import progress_bar
 from nucleus.ledger import Ledger, create_ledger
 from nucleus.storage import sqlite_storage
@@ -20,3 +25,29 @@ def open_for_writing(path: str, ledger_id: str | None = None, *, accept_rollback
         return create_ledger(
             ledger_id, storage=sqlite_storage(path), accept_rollback=accept_rollback, progress=progress
         )
+
+
+@contextmanager
+def open_access(
+    path: str, administrator_oid: str, *, read_only: bool, verify_first: bool = True, accept_rollback: bool
+) -> Iterator[tuple[Ledger, LedgerAccess]]:
+    """Open an existing ledger with access control, and close it when the block ends.
+
+    A command runs none of the ledger's modules, which say of what kind the resources of a stream are. So the kinds are
+    those that the file was last kept with; :func:`~nucleus.create_ledger` takes them from the modules it is given.
+    """
+    storage = sqlite_storage(path, read_only=read_only)
+    with progress_bar("verifying") as progress:
+        engine = Engine(
+            path=storage.path,
+            read_only=storage.read_only,
+            verify_on_open=verify_first,
+            accept_rollback=accept_rollback,
+            # Who may create resources matters to no command: none appends records with access control on.
+            access=(administrator_oid, "anyone", True),
+            progress=progress,
+        )
+    with Ledger(engine) as ledger:
+        control = engine.access()
+        assert control is not None, "the engine was opened with access control"
+        yield ledger, LedgerAccess(engine, control)
