@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from benches.measuring import Scenario
 from benches.records import ID_KINDS
-from benches.scenarios import batches, canonical, lookups, memory, modules, opening, single, threads
+from benches.scenarios import access, batches, canonical, lookups, memory, modules, opening, single, threads
 
 
 @dataclass(frozen=True)
@@ -45,4 +45,7 @@ def catalogue(scale: Scale) -> list[Scenario]:
         *(modules.batches(kind, scale.batches) for kind in modules.KINDS),
         modules.python_module(scale.batches),
         modules.listing(scale.large),
+        access.check(scale.large),
+        access.same_page(scale.large),
+        *(access.few_and_many(scale.large, limit) for limit in (10, 100)),
     ]

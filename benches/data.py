@@ -1,6 +1,7 @@
 """The files the benchmarks work on: built once, kept in a directory of their own, never appended to in place."""
 
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -8,8 +9,11 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from benches import plain
-from benches.ledgers import ALICE, BUILT_IN, open_ledger
-from benches.records import BATCH, IdKind, asset, records
+from benches.ledgers import ADMINISTRATOR, ALICE, BUILT_IN, open_ledger
+from benches.records import BATCH, MANY, NARROW, WIDE, IdKind, asset, creator, records, wide_block
+
+from nucleus import RequestContext
+from nucleus.access import AclGrant
 
 _DATABASE = "ledger.db"
 
@@ -34,6 +38,13 @@ class Datasets:
     def assets(self, entries: int) -> Path:
         """Return the database file of a ledger of that many assets; see :func:`benches.records.asset`."""
         return self._built(f"assets-{entries}", lambda path: _build_assets(path, entries))
+
+    def access(self, entries: int) -> Path:
+        """Return the database file of a ledger of that many entries, and some more, with access control.
+
+        Every resource has one entry, but ten that have ten more; see :func:`_build_access` for who may read what.
+        """
+        return self._built(f"access-{entries}", lambda path: _build_access(path, entries))
 
     def table(self, entries: int, ids: IdKind, kind: plain.TableKind) -> Path:
         """Return a plain table with the rows of :meth:`ledger`."""
@@ -80,6 +91,31 @@ def _build_assets(path: Path, entries: int) -> None:
             ledger.append_batch(
                 [asset(number, entries) for number in range(first, min(first + BATCH, entries))], context=ALICE
             )
+
+
+def _build_access(path: Path, entries: int) -> None:
+    """Every batch has a creator; WIDE may read a tenth of all resources, NARROW ten, whose entries lie far apart."""
+    named: list[tuple[str, str]] = []
+
+    def read(place: int, principal_oid: str) -> AclGrant:
+        kind, record_id = named[place]
+        return AclGrant(kind, record_id, principal_oid, "read")
+
+    with open_ledger(path, verify_on_open=False, access=True) as ledger:
+        for number in range(entries // BATCH):
+            batch = records("random", number * BATCH, BATCH)
+            named += [(record["stream"], record["id"]) for record in batch]
+            ledger.append_batch(batch, context=RequestContext.local(creator(number)))
+        block = wide_block(entries)
+        others = random.Random(MANY).sample(range(entries), entries // MANY - len(block))
+        wide = sorted({*others, *block})
+        narrow = [entries // 10 * tenth for tenth in range(10)]
+        grants = [*(read(place, WIDE) for place in wide), *(read(place, NARROW) for place in narrow)]
+        for first in range(0, len(grants), BATCH):
+            ledger.access.grant(grants[first : first + BATCH], context=ADMINISTRATOR)
+        for version in range(10 * len(narrow)):
+            stream, record_id = named[narrow[version % len(narrow)]]
+            ledger.append({"stream": stream, "id": record_id, "payload": {"n": version}}, context=ADMINISTRATOR)
 
 
 def _build_table(path: Path, source: Path, kind: plain.TableKind) -> None:

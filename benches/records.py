@@ -38,6 +38,23 @@ def asset(number: int, assets: int = 1_000_000) -> dict[str, Any]:
     return {**record, "stream": "assets", "payload": payload}
 
 
+MANY = 10
+"""Of every so many resources, the principal with many grants may read one."""
+
+WIDE = "oid:onoal:org:auditor"
+NARROW = "oid:onoal:user:visitor"
+
+
+def creator(batch: int) -> str:
+    """Return who appends a batch where access control is on."""
+    return f"oid:onoal:org:{batch:06d}"
+
+
+def wide_block(entries: int) -> range:
+    """Return the places in the chain of resources that lie side by side and that ``WIDE`` may read all of."""
+    return range(entries // 2, entries // 2 + min(2_000, entries // (2 * MANY)))
+
+
 def _record(ids: IdKind, seq: int, rng: random.Random) -> dict[str, Any]:
     timestamp_ms = _FIRST_TIMESTAMP_MS + seq
     bits = rng.getrandbits(128)
