@@ -7,6 +7,8 @@
 mod audit;
 mod control;
 mod entries;
+mod granting;
+mod keeping;
 mod kinds;
 mod projection;
 mod recompute;
@@ -21,8 +23,8 @@ use crate::error::{Error, Result};
 
 pub use audit::{End, Explanation, Moment, Period};
 pub(crate) use control::Access;
-pub(crate) use control::other_kinds;
 pub(crate) use entries::{about_redaction, about_resource, is_well_formed, record_id_of};
+pub(crate) use keeping::other_kinds;
 pub use kinds::Role;
 pub(crate) use kinds::{Kinds, is_own_stream};
 pub use projection::Change;
