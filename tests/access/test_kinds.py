@@ -140,6 +140,13 @@ def one_grant_on_the_stream(ledger: Ledger) -> None:
     access_of(ledger).grant(AclGrant("documents", "d-1", ALICE.oid, "full"), ADMIN)
 
 
+def one_grant_that_was_revoked(ledger: Ledger) -> None:
+    """It gives nobody anything, and yet reserves the document."""
+    wanted = AclGrant("document", "d-1", ALICE.oid, "full")
+    access_of(ledger).grant(wanted, ADMIN)
+    access_of(ledger).revoke(wanted, ADMIN, allow_last_full=True)
+
+
 @pytest.mark.parametrize(
     ("before", "fill", "after"),
     [
@@ -170,6 +177,7 @@ def test_modules_may_come_and_go_while_nothing_is_affected(
         ([], one_record_called_like_the_kind, [Documents], False),
         ([], one_grant_on_the_stream, [Documents], False),
         ([Documents], one_grant_on_a_document, [], False),
+        ([], one_grant_that_was_revoked, [Documents], False),
     ],
 )
 def test_other_kinds_than_the_file_was_opened_with_are_refused_where_they_change_something(

@@ -111,7 +111,9 @@ def test_bounds(bounds: dict[str, int]) -> None:
         QueryFilters(**bounds)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cursor", ["", "nonsense", "a", "a-1", "a1.5", "x5"])
+@pytest.mark.parametrize(
+    "cursor", ["", "nonsense", "a", "a-1", "a1.5", "x5", "a9223372036854775807", "d9223372036854775807"]
+)
 def test_foreign_cursor(filled: Ledger, cursor: str) -> None:
     with pytest.raises(ConfigError, match="cursor"):
         filled.query(QueryFilters(cursor=cursor), ALICE)

@@ -319,8 +319,7 @@ fn existing(
         None => transaction.latest_by_id(id, None, None)?,
         Some(access) => {
             access.authorise_append(transaction, &append.request, &prepared.record)?;
-            let viewer = access.viewer(&append.request.requester_oid, append.request.recorded_at);
-            transaction.latest_by_id(id, None, viewer.as_ref())?
+            transaction.latest_by_id(id, None, access.viewer_now(&append.request).as_ref())?
         }
     };
     let mut seen = true;

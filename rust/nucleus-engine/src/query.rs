@@ -52,6 +52,9 @@ impl fmt::Display for Cursor {
     }
 }
 
+/// No chain is longer: what is beyond cannot have been answered.
+const LARGEST_SEQ: i64 = (1 << 53) - 1;
+
 impl FromStr for Cursor {
     type Err = Error;
 
@@ -63,7 +66,10 @@ impl FromStr for Cursor {
                 _ => return None,
             };
             let digits = &text[1..];
-            let after_seq = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+            let after_seq: i64 = digits.parse().ok().filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))?;
+            if after_seq > LARGEST_SEQ {
+                return None;
+            }
             Some(Self { after_seq, order })
         };
         parse().ok_or_else(|| Error::Config("the cursor is not one that a query answered".to_owned()))

@@ -64,6 +64,11 @@ impl Access {
         })
     }
 
+    /// How the requester of a write sees the ledger at the moment of the decision.
+    pub(crate) fn viewer_now(&self, request: &Request) -> Option<Viewer> {
+        self.viewer(&request.requester_oid, second_of(request) * 1000)
+    }
+
     /// Refuses whoever is not the administrator.
     pub(crate) fn only_administrator(&self, requester_oid: &str, what: &str) -> Result<()> {
         if self.is_administrator(requester_oid) {
@@ -114,7 +119,7 @@ impl Access {
         request: &Request,
         hash: &Hash,
     ) -> Result<Option<ChainEntry>> {
-        transaction.get(hash, self.viewer(&request.requester_oid, request.recorded_at).as_ref())
+        transaction.get(hash, self.viewer_now(request).as_ref())
     }
 
     /// Refuses the redaction of an entry by somebody without `full` on its resource.

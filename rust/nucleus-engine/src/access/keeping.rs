@@ -1,10 +1,11 @@
 //! Keeping the table of grants in step with the chain.
 
+use nucleus_core::error::shortened;
 use nucleus_core::{ACL_GRANTS_STREAM, ChainEntry, REDACTIONS_STREAM, Record};
 
 use super::entries::{about_redaction, record_id_of};
 use super::projection::{Before, Change, Version, changes};
-use super::{Access, GrantQuery, ProjectionState};
+use super::{Access, ProjectionState};
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, collect_history};
 use crate::storage::{OpenTransaction, WriteTransaction};
@@ -58,10 +59,18 @@ impl Access {
         let as_stored = self.as_stored(&state)?;
         as_stored.catch_up(transaction)?;
         for name in self.kinds().differences(as_stored.kinds()) {
-            let filters = QueryFilters { stream: Some(name.to_owned()), limit: 1, ..QueryFilters::default() };
-            let granted = GrantQuery { kind: Some(name), limit: 1, ..GrantQuery::default() };
-            if !transaction.query(&filters)?.entries.is_empty() || !transaction.grants(&granted)?.is_empty() {
-                return Err(other_kinds());
+            let any =
+                |stream: &str| QueryFilters { stream: Some(stream.to_owned()), limit: 1, ..QueryFilters::default() };
+            let payload = vec![QueryFilters::text_member(("resource_kind", name))];
+            for filters in [any(name), QueryFilters { payload, ..any(ACL_GRANTS_STREAM) }] {
+                if !transaction.query(&filters)?.entries.is_empty() {
+                    return Err(Error::Config(format!(
+                        "{OTHER_KINDS}, and there are entries for which that makes a difference (`{}`); open it with the \
+                         same modules, or open it with verify_on_open=False and let the administrator rebuild the grants, \
+                         who looks through them first",
+                        shortened(name).escape_debug()
+                    )));
+                }
             }
         }
         self.note_covered(transaction)
@@ -132,12 +141,10 @@ fn history(transaction: &mut dyn WriteTransaction, id: &str, stream: &str) -> Re
     collect_history(id, Some(stream), None, |filters| transaction.query(filters))
 }
 
+const OTHER_KINDS: &str =
+    "the ledger's grants are kept with other resource kinds than the modules of this opener declare";
+
 /// The refusal of a file whose projection was made with other resource kinds.
 pub(crate) fn other_kinds() -> Error {
-    Error::Config(
-        "the ledger's grants were kept with other resource kinds than the modules of this opener declare, and that makes \
-         a difference to who has access to what; open it with the same modules, or open it with verify_on_open=False and \
-         let the administrator rebuild the grants, who looks through them first"
-            .to_owned(),
-    )
+    Error::Config(format!("{OTHER_KINDS}; every process that opens the ledger runs the same modules"))
 }

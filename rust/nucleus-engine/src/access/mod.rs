@@ -210,8 +210,6 @@ pub struct AccessConfig {
 pub struct GrantQuery<'a> {
     /// Of this principal.
     pub principal_oid: Option<&'a str>,
-    /// On resources of this kind.
-    pub kind: Option<&'a str>,
     /// On exactly this resource.
     pub resource: Option<&'a Resource>,
     /// Of exactly this scope.
@@ -224,7 +222,7 @@ pub struct GrantQuery<'a> {
 
 impl Default for GrantQuery<'_> {
     fn default() -> Self {
-        Self { principal_oid: None, kind: None, resource: None, scope: None, live_at: None, limit: usize::MAX }
+        Self { principal_oid: None, resource: None, scope: None, live_at: None, limit: usize::MAX }
     }
 }
 

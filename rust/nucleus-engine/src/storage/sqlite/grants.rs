@@ -25,10 +25,6 @@ pub(super) fn grants(connection: &Connection, query: &GrantQuery<'_>) -> Result<
     let doing = "reading grants";
     let mut terms: Vec<&str> = Vec::new();
     let mut values: Vec<Value> = Vec::new();
-    if let Some(kind) = query.kind {
-        terms.push("resource_kind = ?");
-        values.push(Value::Text(kind.to_owned()));
-    }
     if let Some(resource) = query.resource {
         terms.push("resource_kind = ? AND resource_id = ?");
         values.extend([&resource.kind, &resource.id].map(|text| Value::Text(text.clone())));

@@ -5,6 +5,7 @@
 //! a hit is always confirmed on the row itself.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nucleus_core::hash::{Hash, record_id_prefix};
@@ -57,6 +58,15 @@ impl Span {
     }
 }
 
+/// What one snapshot shows of the chain.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Extent {
+    /// Entries below this seq are committed.
+    pub(super) committed_below: i64,
+    /// What [`Lookup::generation`] was before the snapshot was taken.
+    pub(super) generation: u64,
+}
+
 /// The map of the entries behind the last run.
 #[derive(Debug, Default)]
 struct Tail {
@@ -73,6 +83,9 @@ struct Tail {
 pub(super) struct Lookup {
     /// Held for the time of a refresh or a look at the sets; no other lock is taken under it.
     tail: Mutex<Option<Tail>>,
+    /// How often the map forgot what a run holds; changed under the lock of `tail`. A snapshot from before may not show
+    /// that run.
+    generation: AtomicU64,
 }
 
 impl Lookup {
@@ -90,20 +103,47 @@ impl Lookup {
         in_table(connection, Key::Hash, prefix, span, Order::Ascending, usize::MAX)
     }
 
+    /// To be asked before a snapshot is taken.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The map, brought up to what a snapshot shows.
+    fn loaded(&self, connection: &Connection, extent: Extent) -> Result<MutexGuard<'_, Option<Tail>>> {
+        let mut guard = self.tail();
+        let tail = match &mut *guard {
+            Some(tail) => tail,
+            empty => {
+                self.generation.fetch_add(1, Ordering::AcqRel);
+                empty.insert(Tail::begin(connection, extent.committed_below)?)
+            }
+        };
+        tail.load(connection, extent.committed_below)?;
+        Ok(guard)
+    }
+
+    /// The seqs below which a snapshot shows the runs, of those that the map has left to them.
+    fn shown_below(&self, connection: &Connection, extent: Extent, tail: &Tail) -> Result<i64> {
+        if extent.generation == self.generation() {
+            return Ok(tail.indexed_below);
+        }
+        Ok(indexed_below(connection, extent.committed_below)?.min(tail.indexed_below))
+    }
+
     fn tail(&self) -> MutexGuard<'_, Option<Tail>> {
         // The sets only name candidates and are brought forward entry by entry: a panic elsewhere leaves them usable.
         self.tail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Seqs of the committed entries below `committed_below` that may have this key, in ascending order.
+    /// Seqs of the committed entries that may have this key, in ascending order.
     pub(super) fn candidates(
         &self,
         connection: &Connection,
         key: Key,
         prefix: i64,
-        committed_below: i64,
+        extent: Extent,
     ) -> Result<Vec<i64>> {
-        self.candidates_in(connection, key, prefix, committed_below, Span::ALL, Order::Ascending, usize::MAX)
+        self.candidates_in(connection, key, prefix, extent, Span::ALL, Order::Ascending, usize::MAX)
     }
 
     /// At most `limit` of those seqs, within `span`, in `order`.
@@ -113,41 +153,38 @@ impl Lookup {
         connection: &Connection,
         key: Key,
         prefix: i64,
-        committed_below: i64,
+        extent: Extent,
         span: Span,
         order: Order,
         limit: usize,
     ) -> Result<Vec<i64>> {
-        let mut guard = self.tail();
-        let tail = match &mut *guard {
-            Some(tail) => tail,
-            empty => empty.insert(Tail::begin(connection, committed_below)?),
-        };
-        tail.load(connection, committed_below)?;
+        let guard = self.loaded(connection, extent)?;
+        let Some(tail) = &*guard else { return Ok(Vec::new()) };
         // Another process may have committed entries that this snapshot does not show.
-        let visible = Span { before: span.before.min(committed_below), ..span };
-        let mut behind_runs: Vec<i64> = match order {
+        let visible = Span { before: span.before.min(extent.committed_below), ..span };
+        let behind_runs: Vec<i64> = match order {
             Order::Ascending => tail.matches(key, prefix, visible).take(limit).collect(),
             Order::Descending => tail.matches(key, prefix, visible).rev().take(limit).collect(),
         };
-        let indexed = Span { before: visible.before.min(tail.indexed_below), ..visible };
+        let shown_below = self.shown_below(connection, extent, tail)?;
+        let unshown = unshown(visible, shown_below, tail.indexed_below);
         drop(guard);
         if order == Order::Descending && behind_runs.len() == limit {
             return Ok(behind_runs);
         }
-        let mut in_runs = in_table(connection, key, prefix, indexed, order, limit)?;
-        match order {
-            Order::Ascending => {
-                in_runs.append(&mut behind_runs);
-                in_runs.truncate(limit);
-                Ok(in_runs)
-            }
+        let mut between: Vec<i64> =
+            in_entries(connection, key, &[prefix], unshown)?.into_iter().map(|(_, seq)| seq).collect();
+        let indexed = Span { before: visible.before.min(shown_below), ..visible };
+        let in_runs = in_table(connection, key, prefix, indexed, order, limit)?;
+        let mut seqs = match order {
+            Order::Ascending => [in_runs, between, behind_runs].concat(),
             Order::Descending => {
-                behind_runs.append(&mut in_runs);
-                behind_runs.truncate(limit);
-                Ok(behind_runs)
+                between.reverse();
+                [behind_runs, between, in_runs].concat()
             }
-        }
+        };
+        seqs.truncate(limit);
+        Ok(seqs)
     }
 
     /// Seqs within `span` of the committed entries that may have one of these record ids, and the part of the span in which
@@ -156,27 +193,30 @@ impl Lookup {
         &self,
         connection: &Connection,
         ids: &[String],
-        committed_below: i64,
+        extent: Extent,
         span: Span,
         order: Order,
         limit: usize,
     ) -> Result<(Vec<i64>, Span)> {
-        let mut guard = self.tail();
-        let tail = match &mut *guard {
-            Some(tail) => tail,
-            empty => empty.insert(Tail::begin(connection, committed_below)?),
-        };
-        tail.load(connection, committed_below)?;
-        let visible = Span { before: span.before.min(committed_below), ..span };
-        let indexed = Span { before: visible.before.min(tail.indexed_below), ..visible };
+        let guard = self.loaded(connection, extent)?;
+        let Some(tail) = &*guard else { return Ok((Vec::new(), span)) };
+        let visible = Span { before: span.before.min(extent.committed_below), ..span };
+        let shown_below = self.shown_below(connection, extent, tail)?;
+        let unshown = unshown(visible, shown_below, tail.indexed_below);
+        let indexed = Span { before: visible.before.min(shown_below), ..visible };
         let mut prefixes: Vec<i64> = ids.iter().map(|id| record_id_prefix(id)).collect();
         prefixes.sort_unstable();
         prefixes.dedup();
         let mut groups: Vec<Vec<i64>> =
             prefixes.iter().map(|prefix| tail.matches(Key::RecordId, *prefix, visible).collect()).collect();
         drop(guard);
+        for (prefix, seq) in in_entries(connection, Key::RecordId, &prefixes, unshown)? {
+            if let Ok(position) = prefixes.binary_search(&prefix) {
+                groups[position].push(seq);
+            }
+        }
         // One statement for all, in the order of the table: most look-ups meet the page that the one before has read.
-        if indexed.before > indexed.after + 1 {
+        if indexed.before > indexed.after.saturating_add(1) {
             let doing = "looking entries up";
             let direction = if order == Order::Ascending { "ASC" } else { "DESC" };
             let sql = format!(
@@ -220,6 +260,7 @@ impl Lookup {
         }
         transaction.commit().doing(doing)?;
         if let Some(tail) = &mut *self.tail() {
+            self.generation.fetch_add(1, Ordering::AcqRel);
             tail.forget_indexed(end);
         }
         Ok(())
@@ -244,6 +285,36 @@ fn cut(groups: Vec<Vec<i64>>, span: Span, order: Order, limit: usize) -> (Vec<i6
     (seqs, complete)
 }
 
+/// The part of a span that the map has left to runs which a snapshot does not show.
+fn unshown(span: Span, shown_below: i64, indexed_below: i64) -> Span {
+    Span { after: span.after.max(shown_below - 1), before: span.before.min(indexed_below) }
+}
+
+/// (prefix, seq) of the entries with one of these prefixes, which are sorted: read from the entries themselves.
+fn in_entries(connection: &Connection, key: Key, prefixes: &[i64], span: Span) -> Result<Vec<(i64, i64)>> {
+    let mut found = Vec::new();
+    if span.before <= span.after.saturating_add(1) {
+        return Ok(found);
+    }
+    let doing = "looking through entries";
+    let sql = "SELECT seq, hash, record_id FROM entries NOT INDEXED WHERE seq > ?1 AND seq < ?2 ORDER BY seq";
+    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+    let mut rows = statement.query((span.after, span.before)).doing(doing)?;
+    while let Some(row) = rows.next().doing(doing)? {
+        let prefix = match key {
+            Key::Hash => Hash(row.get(1).doing(doing)?).prefix(),
+            Key::RecordId => {
+                let id = row.get_ref(2).doing(doing)?;
+                record_id_prefix(id.as_str().map_err(rusqlite::Error::from).doing(doing)?)
+            }
+        };
+        if prefixes.binary_search(&prefix).is_ok() {
+            found.push((prefix, row.get(0).doing(doing)?));
+        }
+    }
+    Ok(found)
+}
+
 /// Seqs that the index table names.
 fn in_table(
     connection: &Connection,
@@ -253,7 +324,7 @@ fn in_table(
     order: Order,
     limit: usize,
 ) -> Result<Vec<i64>> {
-    if span.before <= span.after + 1 {
+    if span.before <= span.after.saturating_add(1) {
         return Ok(Vec::new());
     }
     let doing = "looking an entry up";
@@ -286,8 +357,8 @@ impl Tail {
             Key::RecordId => &self.by_id,
         };
         // A span is never empty by more than its own bounds, which a range over a set would not take.
-        let before = span.before.max(span.after + 1);
-        set.range((prefix, span.after + 1)..(prefix, before)).map(|(_, seq)| *seq)
+        let first = span.after.saturating_add(1);
+        set.range((prefix, first)..(prefix, span.before.max(first))).map(|(_, seq)| *seq)
     }
 
     fn begin(connection: &Connection, length: i64) -> Result<Self> {

@@ -34,7 +34,7 @@ use rusqlite::config::DbConfig;
 use self::anchor::Anchor;
 use self::connect::{Connector, Doing, Role};
 use self::file_watch::FileWatch;
-use self::lookup::{Key, Lookup};
+use self::lookup::{Extent, Key, Lookup};
 use self::places::ManyGrants;
 use self::rows::read_head;
 use self::schema::LedgerInfo;
@@ -175,9 +175,10 @@ impl SqliteStorage {
     /// Runs reads that look versions up in one snapshot.
     fn with_versions<T>(&self, read: impl FnOnce(&mut Versions<'_>) -> Result<T>) -> Result<T> {
         let connection = self.reader()?;
+        let generation = self.lookup.generation();
         let snapshot = Snapshot::begin(&connection)?;
-        let below = committed_below(&connection)?;
-        let answer = read(&mut Versions::new(self, &connection, below, None))?;
+        let extent = Extent { committed_below: committed_below(&connection)?, generation };
+        let answer = read(&mut Versions::new(self, &connection, extent, None))?;
         snapshot.end()?;
         Ok(answer)
     }
@@ -231,18 +232,18 @@ impl StorageBackend for SqliteStorage {
 
     fn get(&self, hash: &Hash, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>> {
         let connection = self.reader()?;
+        let generation = self.lookup.generation();
         let snapshot = Snapshot::begin(&connection)?;
+        let extent = || Ok::<_, Error>(Extent { committed_below: committed_below(&connection)?, generation });
         // An entry never changes its hash: what is found without looking for newer entries is the answer.
         let known = self.lookup.known_candidates(&connection, hash.prefix())?;
         let mut found = self.confirm_hash(&connection, &known, hash)?;
         if found.is_none() {
-            let below = committed_below(&connection)?;
-            let seqs = self.lookup.candidates(&connection, Key::Hash, hash.prefix(), below)?;
+            let seqs = self.lookup.candidates(&connection, Key::Hash, hash.prefix(), extent()?)?;
             found = self.confirm_hash(&connection, &seqs, hash)?;
         }
         if let (Some(viewer), Some(entry)) = (viewer, &found) {
-            let below = committed_below(&connection)?;
-            if !viewer.sees(&Versions::new(self, &connection, below, None), entry)? {
+            if !viewer.sees(&Versions::new(self, &connection, extent()?, None), entry)? {
                 found = None;
             }
         }

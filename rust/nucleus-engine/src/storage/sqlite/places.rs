@@ -25,7 +25,7 @@ const MOST_FEW: u64 = 4_096;
 /// 100 passes over `100 * n / g` of `n` entries for a viewer with `g` grants: the two ways cost alike at `g * g = 32 * n`.
 const EVEN_AT: u64 = 32;
 /// More kinds, or more streams, are not told apart: each is a statement of its own.
-const MOST_PARTS: usize = 64;
+const MOST_PARTS: usize = 16;
 
 /// How long a principal with many grants is taken to have many, without counting them anew.
 const MANY_FOR: Duration = Duration::from_secs(10);

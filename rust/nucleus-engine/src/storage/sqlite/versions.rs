@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::SqliteStorage;
 use super::connect::Doing;
-use super::lookup::{Key, Span};
+use super::lookup::{Extent, Key, Span};
 use super::rows::read_entries;
 use crate::access::Viewer;
 use crate::error::Result;
@@ -65,8 +65,8 @@ impl Uncommitted {
 pub(super) struct Versions<'a> {
     pub(super) storage: &'a SqliteStorage,
     pub(super) connection: &'a Connection,
-    /// Number of entries committed before what the connection itself has written.
-    committed_below: i64,
+    /// What is committed before what the connection itself has written.
+    extent: Extent,
     /// What the connection has written, and the seq behind it.
     uncommitted: Option<(&'a mut Uncommitted, i64)>,
 }
@@ -75,10 +75,10 @@ impl<'a> Versions<'a> {
     pub(super) fn new(
         storage: &'a SqliteStorage,
         connection: &'a Connection,
-        committed_below: i64,
+        extent: Extent,
         uncommitted: Option<(&'a mut Uncommitted, i64)>,
     ) -> Self {
-        Self { storage, connection, committed_below, uncommitted }
+        Self { storage, connection, extent, uncommitted }
     }
 
     /// At most `limit` seqs within `span` of entries that may have this id, in `order`.
@@ -88,10 +88,10 @@ impl<'a> Versions<'a> {
             None => Vec::new(),
         };
         own.retain(|seq| span.contains(*seq));
-        let below = self.committed_below;
+        let extent = self.extent;
         let committed = || {
             let prefix = record_id_prefix(id);
-            self.storage.lookup.candidates_in(self.connection, Key::RecordId, prefix, below, span, order, limit)
+            self.storage.lookup.candidates_in(self.connection, Key::RecordId, prefix, extent, span, order, limit)
         };
         let mut seqs = match order {
             Order::Ascending => {
@@ -120,7 +120,7 @@ impl<'a> Versions<'a> {
         order: Order,
         limit: usize,
     ) -> Result<(Vec<i64>, Span)> {
-        self.storage.lookup.candidates_of(self.connection, ids, self.committed_below, span, order, limit)
+        self.storage.lookup.candidates_of(self.connection, ids, self.extent, span, order, limit)
     }
 
     /// The newest entry with this id that a viewer sees, in this stream where one is given.
@@ -221,7 +221,7 @@ impl<'a> Versions<'a> {
 
     /// Number of entries in sight.
     pub(super) fn length(&self) -> u64 {
-        let below = self.uncommitted.as_ref().map_or(self.committed_below, |(_, written_below)| *written_below);
+        let below = self.uncommitted.as_ref().map_or(self.extent.committed_below, |(_, written_below)| *written_below);
         below.max(0) as u64
     }
 

@@ -8,7 +8,7 @@ use nucleus_core::{CanonicalJson, ChainEntry, Hash};
 use rusqlite::{Connection, ErrorCode};
 
 use super::connect::{Doing, Role, database_error};
-use super::lookup::Key;
+use super::lookup::{Extent, Key};
 use super::rows::{hash_at, read_head};
 use super::versions::{Uncommitted, Versions};
 use super::{SqliteStorage, grants, lock};
@@ -28,6 +28,8 @@ pub(super) struct Transaction {
     head: Option<Head>,
     /// Seq of the first entry written here: as many were committed before.
     first_seq: u64,
+    /// See [`Extent::generation`]: nobody else writes runs while this transaction lasts.
+    generation: u64,
     /// The hashes of all entries written here.
     hashes: Vec<Hash>,
     uncommitted: Uncommitted,
@@ -259,6 +261,7 @@ pub(super) fn checkpoint(connection: &Connection, mode: &str) -> Result<bool> {
 impl Transaction {
     fn new(storage: Arc<SqliteStorage>, connection: Connection, head: Option<Head>) -> Self {
         let first_seq = head.map_or(0, |head| head.seq + 1);
+        let generation = storage.lookup.generation();
         Self {
             storage,
             connection,
@@ -266,6 +269,7 @@ impl Transaction {
             first_seq,
             hashes: Vec::new(),
             uncommitted: Uncommitted::new(first_seq as i64),
+            generation,
             changed: false,
             part: None,
         }
@@ -290,10 +294,14 @@ impl Transaction {
     }
 
     fn versions(&mut self) -> Versions<'_> {
-        let first_seq = self.first_seq as i64;
-        let written_below = first_seq + self.hashes.len() as i64;
+        let extent = self.extent();
+        let written_below = extent.committed_below + self.hashes.len() as i64;
         let uncommitted = (!self.hashes.is_empty()).then_some((&mut self.uncommitted, written_below));
-        Versions::new(&self.storage, &self.connection, first_seq, uncommitted)
+        Versions::new(&self.storage, &self.connection, extent, uncommitted)
+    }
+
+    fn extent(&self) -> Extent {
+        Extent { committed_below: self.first_seq as i64, generation: self.generation }
     }
 }
 
@@ -349,8 +357,8 @@ impl WriteTransaction for Transaction {
     }
 
     fn get(&mut self, hash: &Hash, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>> {
-        let below = self.first_seq as i64;
-        let seqs = self.storage.lookup.candidates(&self.connection, Key::Hash, hash.prefix(), below)?;
+        let prefix = hash.prefix();
+        let seqs = self.storage.lookup.candidates(&self.connection, Key::Hash, prefix, self.extent())?;
         let found = self.storage.confirm_hash(&self.connection, &seqs, hash)?;
         match (viewer, found) {
             (Some(viewer), Some(entry)) => Ok(viewer.sees(&self.versions(), &entry)?.then_some(entry)),
