@@ -56,7 +56,11 @@ class Entry:
     resource: ResourceName | None
     takes: Scope
     requester: str
-    erased: bool = False
+    erased_by: str | None = None
+
+    @property
+    def erased(self) -> bool:
+        return self.erased_by is not None
 
 
 class OutcomeError(Exception):
@@ -226,6 +230,8 @@ class Model:
     def redact(self, seq: int, requester: str) -> None:
         """Erase an entry; erasing it again does nothing."""
         entry = self.entries[seq]
+        if entry.erased_by == requester:
+            return
         if not self.check(requester, entry.takes, entry.resource):
             raise OutcomeError("conflict")
         resource = self.resource_of(entry.stream, entry.id)
@@ -237,7 +243,7 @@ class Model:
             return
         if entry.stream in IRREMOVABLE:
             raise OutcomeError("refused")
-        self.entries[seq] = replace(entry, erased=True)
+        self.entries[seq] = replace(entry, erased_by=requester)
         if self.newest[entry.stream, entry.id] == seq:
             self.states[entry.stream, entry.id] = {}
         if resource is not None:

@@ -765,3 +765,20 @@ def test_grants_outlive_closing_and_another_administrator(database: Path) -> Non
 
 def test_ledger_access_is_a_unified_access_layer(ledger: Ledger) -> None:
     assert isinstance(ledger.access, UnifiedAccessLayer)
+
+
+def test_whoever_redacted_may_ask_again(ledger: Ledger) -> None:
+    """Their own role goes with the payload; a scrub that a reader held up must not stay undone for that."""
+    proofs = ledger.modules.get("proof")
+    issued = proofs.issue("p-1", issuer_oid=BOB.oid, subject_oid=CAROL.oid, context=ALICE)
+    recorded = ledger.redact(issued.hash, "asked for", BOB)
+    assert not access_of(ledger).check(BOB.oid, "read", ResourcePredicate("proof", "p-1"))
+    assert ledger.redact(issued.hash, "asked for", BOB) == recorded
+    with pytest.raises(ConflictError, match="no entry"):
+        ledger.redact(issued.hash, "asked for", CAROL)
+
+
+def test_grants_of_nobody_are_not_everybodys(ledger: Ledger) -> None:
+    ledger.append(note(), ALICE)
+    with pytest.raises(ConfigError, match="OID"):
+        access_of(ledger).grants_of(None)  # type: ignore[arg-type]

@@ -214,3 +214,19 @@ def test_until_they_are_rebuilt_other_kinds_let_nobody_read_or_write(database: P
         with pytest.raises(AccessDeniedError):
             access_of(ledger).rebuild(ALICE)
         assert len(ledger) == 1
+
+
+def test_what_a_resource_says_is_what_its_newest_entry_says(database: Path) -> None:
+    with open_with(database, Documents, Papers) as ledger:
+        ledger.append(Record("d-1", "documents", {"type": "draft"}), ALICE)
+        ledger.append(Record("d-1", "papers", {"type": "final", "action": "revoke"}), ALICE)
+        access = access_of(ledger)
+        for named, holds in (
+            (ResourcePredicate("document", "d-1", type="final"), True),
+            (ResourcePredicate("document", "d-1", type="draft"), False),
+            (ResourcePredicate("document", "d-1", status="revoked"), True),
+            (ResourcePredicate("document", "d-1", status="active"), False),
+        ):
+            assert access.check(ALICE.oid, "read", named) == holds, named
+            filters = ResourceFilters("document", type=named.type, status=named.status)
+            assert [item.id for item in access.list(ALICE.oid, filters)] == (["d-1"] if holds else [])

@@ -163,6 +163,21 @@ def test_pages(world: World, name: str) -> None:
     assert answered == 0 if name == "nobody" else answered >= 5
 
 
+def test_grants_that_somebody_else_made_up_do_not_hide_the_others() -> None:
+    """Anybody may create resources in streams of their own and grant them to whomever they like."""
+    with create_ledger("flood", access=AccessConfig(ADMIN.oid)) as ledger:
+        victim, mallory = context("victim"), context("mallory")
+        for stream in range(70):
+            batch = [{"id": f"r-{n}", "stream": f"m-{stream}", "payload": {}} for n in range(20)]
+            ledger.append_batch(batch, mallory)
+            access_of(ledger).grant([AclGrant(f"m-{stream}", f"r-{n}", victim.oid, "read") for n in range(20)], mallory)
+        entry = ledger.append({"id": "mine", "stream": "notes", "payload": {}}, victim)
+        assert len(list(ledger.entries(victim))) == 70 * 20 + 1
+        newest = ledger.query(QueryFilters(limit=1, order="desc", with_total=True), victim)
+        assert (newest.entries[0].hash, newest.total) == (entry.hash, 70 * 20 + 1)
+        assert len(ledger.query(QueryFilters(payload={}, limit=10_000), victim).entries) == 70 * 20 + 1
+
+
 @pytest.mark.parametrize("kinds", [1, 16, 17, 40, 70])
 def test_many_whole_kinds(kinds: int) -> None:
     with create_ledger("kinds", access=AccessConfig(ADMIN.oid)) as ledger:

@@ -456,7 +456,8 @@ def test_kinds_come_from_the_file(path: Path) -> None:
     run("grant", path, "--kind", "order", "--id", "o-1", *who)
     asking = ("--as", FESTIVAL, *ADMINISTRATOR)
     assert len(run_json("access", "history", path, "--kind", "order", "--id", "o-1", *asking)["periods"]) == 2
-    run("access", "rebuild", path, *asking)
+    error = json_error_of("access", "rebuild", path, *asking)
+    assert "let the service that runs the modules rebuild them" in error["message"]
     with service(path, ASSET, ORDERS) as opened:
         assert access_of(opened).check(BOB, "read", ResourcePredicate("order", "o-1"))
         assert opened.verify().valid
@@ -467,6 +468,9 @@ def test_kinds_come_from_the_file(path: Path) -> None:
 def test_ledger_without_access_control_until_now(filled: Path) -> None:
     asking = ("--kind", "odd", "--id", "r-1", "--as", FESTIVAL, *ADMINISTRATOR)
     assert json_error_of("access", "list", filled, *asking)["type"] == "ConfigError"
+    error = json_error_of("access", "rebuild", filled, "--as", FESTIVAL, *ADMINISTRATOR)
+    assert "open it once from the service" in error["message"]
+    create_ledger(storage=sqlite_storage(filled), access=AccessConfig(FESTIVAL)).close()
     run("access", "rebuild", filled, "--as", FESTIVAL, *ADMINISTRATOR)
     (period,) = run_json("access", "history", filled, *asking)["periods"]
     assert (period["grant"]["seq"], period["grant"]["source"]) == (1, "creator")

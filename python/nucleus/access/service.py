@@ -59,8 +59,8 @@ class LedgerAccess:
         """Grant access, all or nothing; each grant becomes an entry of the stream ``acl_grants``.
 
         What is granted on a resource before its first entry reserves it: whoever creates it then has what they were
-        granted, and no ``full`` as its creator. A grant ends at the latest when the ``full`` does that it is made
-        under; the entry says when that is.
+        granted, and no ``full`` as its creator; those whom its first entry names (owner, issuer, subject) have their
+        roles. A grant ends at the latest when the ``full`` does that it is made under; the entry says when that is.
 
         Args:
             grants: what is granted; ``granted_by`` is the one who asks, or left out.
@@ -146,7 +146,7 @@ class LedgerAccess:
         if not self.check(principal_oid, scope, resource):
             raise AccessDeniedError(f"{principal_oid} has no `{scope}` on {kind} `{resource_id}`")
         shown = resource_id != WHOLE_KIND and (scope != "write" or self.check(principal_oid, "read", resource))
-        return Resource(kind, resource_id, self._newest(kind, resource_id) if shown else None)
+        return Resource(kind, resource_id, self._newest_of_all(kind, resource_id) if shown else None)
 
     def list(self, principal_oid: str, filters: ResourceFilters) -> ListResult[Resource]:
         """Return one page of the resources of a kind that a principal may read, in the order of their newest entries.
@@ -169,6 +169,10 @@ class LedgerAccess:
         Raises:
             AccessDeniedError: ``context`` is neither the principal's nor the administrator's.
         """
+        if not isinstance(principal_oid, str):
+            raise ConfigError(
+                f"a principal is named by an OID, not by an object of type {type(principal_oid).__name__}"
+            )
         if context is not None:
             self._access.authorise_inquiry(require_oid(context), principal_oid=principal_oid)
         return [_grant(row) for row in self._access.grants(principal_oid=principal_oid)]
@@ -232,7 +236,7 @@ class LedgerAccess:
         return [_period(period) for period in self._access.history(kind, resource_id)]
 
     def cleanup_expired(self, context: RequestContext | None = None) -> int:
-        """Delete expired grants from the table: it saves space and changes no answer.
+        """Delete expired grants from the table, to save space: they count for nothing as it is.
 
         Returns:
             How many were deleted.
@@ -278,7 +282,7 @@ class LedgerAccess:
             )
             for stream in self._access.streams_of_kind(resource.kind)
         )
-        return any(page.entries for page in pages)
+        return any(self._is_newest(resource.kind, entry) for page in pages for entry in page.entries)
 
     def _any_behind(
         self, principal_oid: str, filters: ResourceFilters, streams: builtins.list[str], place: _Place | None
@@ -293,7 +297,7 @@ class LedgerAccess:
         return False
 
     def _is_newest(self, kind: str, entry: ChainEntry) -> bool:
-        newest = self._newest(kind, entry.record.id)
+        newest = self._newest_of_all(kind, entry.record.id)
         return newest is not None and newest.seq == entry.seq
 
     def _page(
@@ -324,7 +328,7 @@ class LedgerAccess:
             return items, (position, page.next_cursor)
         return items, (position + 1, None) if position + 1 < len(streams) else None
 
-    def _newest(self, kind: str, id: str) -> ChainEntry | None:
+    def _newest_of_all(self, kind: str, id: str) -> ChainEntry | None:
         streams = self._access.streams_of_kind(kind)
         versions = (self._engine.get_by_id(id, self.administrator, stream=stream) for stream in streams)
         return max((entry for entry in versions if entry is not None), key=lambda entry: entry.seq, default=None)

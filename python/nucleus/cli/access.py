@@ -269,7 +269,8 @@ def _grants_on(resource: ResourcePredicate, control: LedgerAccess, context: Requ
 def rebuild(*, path: str, administrator: str, accept_rollback: bool, context: RequestContext, as_json: bool) -> None:
     """Make the table of grants of the ledger PATH anew from the chain, as its administrator, and verify the ledger.
 
-    It is for a ledger whose grants were altered (grant_mismatch), or are behind its chain. Ends with exit code 1 when
+    It is for a ledger whose grants were altered (grant_mismatch), or are behind its chain. Where the service runs
+    modules of its own that say of what kind resources are, it is the service that rebuilds. Ends with exit code 1 when
     anything is still wrong.
     """
     with open_access(path, administrator, read_only=False, verify_first=False, accept_rollback=accept_rollback) as (

@@ -308,11 +308,7 @@ impl LedgerEngine {
         salt: Salt,
     ) -> Result<ChainEntry> {
         if let Some(access) = &self.access {
-            open.with(|transaction| match access.visible(transaction, request, hash)? {
-                // What the requester may not read looks like what is not there.
-                None => Err(no_entry(hash)),
-                Some(entry) => access.authorise_redaction(transaction, request, &entry),
-            })?;
+            open.with(|transaction| access.authorise_redaction(transaction, request, hash))?;
         }
         if let Some(entry) = open.with(|transaction| redactable(transaction, hash))? {
             self.refuse_unruled(&entry.record.stream)?;
@@ -320,7 +316,7 @@ impl LedgerEngine {
         }
         open.with(|transaction| {
             let before = transaction.head()?;
-            let recorded = redact_in(transaction, self.id(), hash, reason, request, salt)?;
+            let recorded = erase(transaction, self.id(), hash, reason, request, salt)?;
             // Redacting again answers the entry of then, whose grants have ended already.
             if let Some(access) = self.access.as_ref().filter(|_| before.is_none_or(|head| head.seq < recorded.seq)) {
                 access.project(transaction, &recorded)?;
@@ -417,16 +413,12 @@ fn report_unverified(storage: &dyn StorageBackend, config: &LedgerConfig) -> Res
     Ok(report)
 }
 
-fn no_entry(hash: &Hash) -> Error {
-    Error::Conflict { message: format!("no entry has the hash {hash}"), existing_hash: None }
-}
-
 /// The entry that a redaction would change, if it would.
 fn redactable(transaction: &mut dyn WriteTransaction, hash: &Hash) -> Result<Option<ChainEntry>> {
     Ok(transaction.get(hash, None)?.filter(|entry| !entry.redacted()))
 }
 
-fn redact_in(
+fn erase(
     transaction: &mut dyn WriteTransaction,
     ledger_id: &str,
     hash: &Hash,
@@ -436,7 +428,7 @@ fn redact_in(
 ) -> Result<ChainEntry> {
     let conflict = |message: String| Error::Conflict { message, existing_hash: Some(*hash) };
     let Some(entry) = transaction.get(hash, None)? else {
-        return Err(no_entry(hash));
+        return Err(Error::no_entry(hash));
     };
     if is_own_stream(&entry.record.stream) {
         return Err(conflict(format!("entry {} is of the engine's own stream and stays", entry.seq)));

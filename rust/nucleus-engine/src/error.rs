@@ -137,6 +137,11 @@ impl Error {
         Self::Integrity { message: format!("{what}: {}", report.summary()), report: Box::new(report) }
     }
 
+    /// There is no entry with this hash, or none that the requester may read.
+    pub(crate) fn no_entry(hash: &Hash) -> Self {
+        Self::Conflict { message: format!("no entry has the hash {hash}"), existing_hash: None }
+    }
+
     /// The same error, of one record of a batch.
     pub(crate) fn of_record(self, position: usize) -> Self {
         match self {

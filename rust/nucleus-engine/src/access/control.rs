@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use nucleus_core::error::shortened;
 use nucleus_core::oid::check_oid;
-use nucleus_core::{ACL_GRANTS_STREAM, ChainEntry, Hash, InvalidRecord, Record};
+use nucleus_core::{ACL_GRANTS_STREAM, Hash, InvalidRecord, REDACTION_ID_PREFIX, REDACTIONS_STREAM, Record};
 
 use super::entries::record_id_of;
 use super::kinds::is_own_stream;
-use super::{AccessConfig, Creation, Kinds, ProjectionState, Question, Resource, Scope, Viewer, WHOLE_KIND};
+use super::{AccessConfig, Creation, Kinds, Meta, ProjectionState, Question, Resource, Scope, Viewer, WHOLE_KIND};
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::module::Request;
@@ -21,6 +21,8 @@ pub(crate) struct Access {
     creation: Creation,
     kinds: Arc<Kinds>,
     kinds_text: String,
+    /// Whether the kinds are those that the file says, and no module's.
+    kinds_as_stored: bool,
 }
 
 impl Access {
@@ -29,13 +31,19 @@ impl Access {
             .map_err(|error| Error::Config(format!("the administrator of access control: {error}")))?;
         let administrator_oid = config.administrator_oid.clone();
         let kinds_text = kinds.to_text();
-        Ok(Self { administrator_oid, creation: config.creation, kinds: Arc::new(kinds), kinds_text })
+        let AccessConfig { creation, kinds_as_stored, .. } = *config;
+        Ok(Self { administrator_oid, creation, kinds: Arc::new(kinds), kinds_text, kinds_as_stored })
     }
 
     /// The same with the resource kinds that a projection was made with.
     pub(super) fn as_stored(&self, state: &ProjectionState) -> Result<Self> {
         let kinds = Arc::new(Kinds::from_text(&state.kinds)?);
         Ok(Self { kinds, kinds_text: state.kinds.clone(), ..self.clone() })
+    }
+
+    /// Whether the kinds were taken from the file.
+    pub(crate) fn kinds_as_stored(&self) -> bool {
+        self.kinds_as_stored
     }
 
     /// The resource kinds, as the projection notes them.
@@ -112,31 +120,23 @@ impl Access {
         Err(denied(&request.requester_oid, "append to", &resource, "`write` or `full`"))
     }
 
-    /// The entry with this hash, if the requester may read it.
-    pub(crate) fn visible(
-        &self,
-        transaction: &mut dyn WriteTransaction,
-        request: &Request,
-        hash: &Hash,
-    ) -> Result<Option<ChainEntry>> {
-        transaction.get(hash, self.viewer_now(request).as_ref())
-    }
-
-    /// Refuses the redaction of an entry by somebody without `full` on its resource.
+    /// Refuses the redaction of an entry by somebody without `full` on its resource. What they may not read looks like
+    /// what is not there; whoever redacted it may ask again, to finish what a reader held up.
     pub(crate) fn authorise_redaction(
         &self,
         transaction: &mut dyn WriteTransaction,
         request: &Request,
-        entry: &ChainEntry,
+        hash: &Hash,
     ) -> Result<()> {
-        if self.is_administrator(&request.requester_oid) {
+        if self.is_administrator(&request.requester_oid) || recorded_redaction(transaction, request, hash)? {
             return Ok(());
         }
-        let record = &entry.record;
-        let named = || Resource { kind: record.stream.clone(), id: record.id.clone() };
-        let resource = match self.kinds.governing(record) {
+        let entry = transaction.get(hash, self.viewer_now(request).as_ref())?;
+        let record = entry.ok_or_else(|| Error::no_entry(hash))?.record;
+        let resource = match self.kinds.governing(&record) {
             Some(resource) if transaction.allows(&question(request, &resource, Scope::Full))? => return Ok(()),
-            resource => resource.unwrap_or_else(named),
+            Some(resource) => resource,
+            None => Resource { kind: record.stream, id: record.id },
         };
         Err(denied(&request.requester_oid, "redact entries of", &resource, "`full`"))
     }
@@ -179,6 +179,13 @@ fn question<'a>(request: &'a Request, resource: &'a Resource, scope: Scope) -> Q
 /// The second by which a request is decided: that of the decision, not that of the call, which may have waited for others.
 pub(super) fn second_of(request: &Request) -> i64 {
     request.recorded_at.max(now_ms()) / 1000
+}
+
+/// Whether the requester is who redacted an entry.
+fn recorded_redaction(transaction: &mut dyn WriteTransaction, request: &Request, hash: &Hash) -> Result<bool> {
+    let redaction = transaction.latest_by_id(&format!("{REDACTION_ID_PREFIX}{hash}"), Some(REDACTIONS_STREAM), None)?;
+    let by = redaction.and_then(|redaction| Meta::of(&redaction.record).requester_oid);
+    Ok(by.as_deref() == Some(&*request.requester_oid))
 }
 
 /// The refusal of one who is not granted what it takes.

@@ -57,7 +57,6 @@ impl Access {
                 scope: Some(wanted.scope),
                 live_at: Some(second_of(request)),
                 limit: 1,
-                ..GrantQuery::default()
             };
             if transaction.grants(&given)?.is_empty() {
                 continue;

@@ -120,13 +120,15 @@ impl Access {
         let Some(resource) = self.kinds().resource_of(record) else {
             return Ok(before);
         };
+        if let Some(version) = transaction.version_before(&record.id, &record.stream, entry.seq)? {
+            before.exists = true;
+            before.version = Version::of(self.kinds().roles_of(&record.stream), &version.record);
+            return Ok(before);
+        }
         for stream in self.kinds().streams_of(&resource.kind) {
-            if let Some(version) = transaction.version_before(&record.id, stream, entry.seq)? {
-                before.exists = true;
-                if stream == record.stream {
-                    before.version = Version::of(self.kinds().roles_of(stream), &version.record);
-                }
-            }
+            before.exists |= stream != record.stream
+                && !before.exists
+                && transaction.version_before(&record.id, stream, entry.seq)?.is_some();
         }
         if !before.exists {
             let grants = transaction.version_before(&record_id_of(&resource), ACL_GRANTS_STREAM, entry.seq)?;

@@ -139,6 +139,11 @@ impl Kinds {
         names.into_iter().filter(|name| self.kind_of(name) != other.kind_of(name)).collect()
     }
 
+    /// Whether no module but built-in ones declares any.
+    pub(crate) fn all_built_in(&self) -> bool {
+        *self == Self::new([])
+    }
+
     /// The streams whose kind is not their own name, each with its kind.
     pub(crate) fn declared(&self) -> impl Iterator<Item = (&str, &str)> {
         self.by_stream.iter().map(|(stream, kind)| (stream.as_str(), kind.name.as_str()))

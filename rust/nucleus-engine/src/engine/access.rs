@@ -23,11 +23,13 @@ pub(super) fn open_access(
     registry: &ModuleRegistry,
     storage: &Arc<dyn StorageBackend>,
 ) -> Result<Access> {
-    let mut kinds = Kinds::new(registry.kinds()?);
-    if let (true, Some(state)) = (config.kinds_as_stored, storage.projection()?) {
-        kinds = Kinds::from_text(&state.kinds)?;
+    let declared = Kinds::new(registry.kinds()?);
+    if !config.kinds_as_stored {
+        return Access::new(config, declared);
     }
-    Access::new(config, kinds)
+    // What cannot be read is reported by the verification of the grants.
+    let stored = storage.projection()?.and_then(|state| Kinds::from_text(&state.kinds).ok());
+    Access::new(config, stored.unwrap_or(declared))
 }
 
 impl LedgerEngine {
@@ -36,9 +38,9 @@ impl LedgerEngine {
     /// Without verification, what cannot be brought up to date is let through: for whoever is going to rebuild it.
     pub(super) fn begin_access(&self, access: &Access, verify: bool, progress: Progress<'_>) -> Result<()> {
         if verify {
-            self.verify_grants(progress)?;
+            self.refuse_altered_grants(progress)?;
         }
-        match self.adopt_kinds(access) {
+        match self.keep_grants(access) {
             Err(error) if !verify => {
                 tracing::warn!(%error, "the grants of a ledger were not brought up to date");
                 Ok(())
@@ -47,7 +49,7 @@ impl LedgerEngine {
         }
     }
 
-    fn verify_grants(&self, progress: Progress<'_>) -> Result<()> {
+    fn refuse_altered_grants(&self, progress: Progress<'_>) -> Result<()> {
         let mut report = VerificationReport::default();
         for fault in self.storage.verify_grants(now_ms() / 1000, progress)? {
             report.add(fault);
@@ -64,8 +66,11 @@ impl LedgerEngine {
     }
 
     /// Keeps the grants under the resource kinds of this opener, and up to date, where it may write.
-    fn adopt_kinds(&self, access: &Access) -> Result<()> {
+    fn keep_grants(&self, access: &Access) -> Result<()> {
         let state = self.storage.projection()?;
+        if state.is_none() && access.kinds_as_stored() && !self.read_only() {
+            return Err(kinds_unknown());
+        }
         let differs = state.is_some_and(|state| state.kinds != access.kinds_text());
         match (differs, self.read_only()) {
             (true, true) => Err(other_kinds()),
@@ -253,7 +258,7 @@ impl LedgerEngine {
         Ok(access.kinds().streams_of(kind).iter().map(ToString::to_string).collect())
     }
 
-    /// Deletes grants that have expired: it saves space and changes no answer. The administrator alone may.
+    /// Deletes grants that have expired, to save space: they count for nothing as it is. The administrator alone may.
     pub fn cleanup_expired(&self, requester_oid: &str) -> Result<u64> {
         self.access()?;
         self.only_administrator(requester_oid, "delete expired grants")?;
@@ -266,9 +271,28 @@ impl LedgerEngine {
     pub fn rebuild_grants(&self, requester_oid: &str) -> Result<()> {
         let access = self.access()?;
         self.only_administrator(requester_oid, "rebuild the grants")?;
+        if access.kinds_as_stored() && self.storage.projection()?.is_none() {
+            return Err(kinds_unknown());
+        }
+        if access.kinds_as_stored() && !access.kinds().all_built_in() {
+            // The column that says so is what may have been altered.
+            return Err(Error::Config(
+                "the grants were kept with resource kinds of modules that do not run here, which would be taken on trust; \
+                 let the service that runs the modules rebuild them"
+                    .to_owned(),
+            ));
+        }
         self.hooks.refuse_inside_hook("rebuild")?;
         self.hooks.exclusively(|| self.rewrite_grants(|open| open.with(|transaction| access.rebuild(transaction))))
     }
+}
+
+fn kinds_unknown() -> Error {
+    Error::Config(
+        "nobody has opened the ledger with access control yet, so that it does not say of what kind its resources are; \
+         open it once from the service, with its modules"
+            .to_owned(),
+    )
 }
 
 /// When an entry was appended, in ms since the Unix epoch.

@@ -242,10 +242,10 @@ impl StorageBackend for SqliteStorage {
             let seqs = self.lookup.candidates(&connection, Key::Hash, hash.prefix(), extent()?)?;
             found = self.confirm_hash(&connection, &seqs, hash)?;
         }
-        if let (Some(viewer), Some(entry)) = (viewer, &found) {
-            if !viewer.sees(&Versions::new(self, &connection, extent()?, None), entry)? {
-                found = None;
-            }
+        if let (Some(viewer), Some(entry)) = (viewer, &found)
+            && !viewer.sees(&Versions::new(self, &connection, extent()?, None), entry)?
+        {
+            found = None;
         }
         snapshot.end()?;
         Ok(found)

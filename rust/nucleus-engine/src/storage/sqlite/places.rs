@@ -24,8 +24,10 @@ const MOST_FEW: u64 = 4_096;
 /// Looking up a grant's entries takes about three times as long as passing over an entry that is not granted. A page of
 /// 100 passes over `100 * n / g` of `n` entries for a viewer with `g` grants: the two ways cost alike at `g * g = 32 * n`.
 const EVEN_AT: u64 = 32;
-/// More kinds, or more streams, are not told apart: each is a statement of its own.
+/// More streams are not told apart: each is a part of a statement.
 const MOST_PARTS: usize = 16;
+/// More kinds are not told apart.
+const MOST_KINDS: usize = 1_024;
 
 /// How long a principal with many grants is taken to have many, without counting them anew.
 const MANY_FOR: Duration = Duration::from_secs(10);
@@ -53,7 +55,8 @@ impl ManyGrants {
         if found.len() >= MOST_REMEMBERED {
             found.clear();
         }
-        found.insert(counted, (more_than, Instant::now()));
+        let known = found.get(&counted).filter(|(_, at)| at.elapsed() < MANY_FOR).map_or(0, |(known, _)| *known);
+        found.insert(counted, (known.max(more_than), Instant::now()));
     }
 
     fn found(&self) -> MutexGuard<'_, HashMap<Counted, (u64, Instant)>> {
@@ -83,6 +86,8 @@ impl Viewer {
     ) -> Result<Option<Places>> {
         let length = versions.length();
         let mut few = length.saturating_mul(EVEN_AT).isqrt().clamp(LEAST_FEW, MOST_FEW);
+        // A kind is not looked up worse for the grants of others, which anybody may have made: only the sum is bounded.
+        let most_ids = few.saturating_mul(MOST_PARTS as u64) as usize;
         if exhaustive {
             few = few.max(length / 4);
         }
@@ -93,11 +98,11 @@ impl Viewer {
         for kind in &kinds {
             let streams = self.kinds.streams_of(kind);
             let in_question = streams.into_iter().filter(|of| stream.is_none_or(|stream| stream == *of));
-            if let Some(resources) = self.resources(versions, Some(kind), &["full", "read"], few)? {
-                few = few.saturating_sub(resources.len() as u64);
-                places.ids.extend(resources.into_iter().map(|resource| resource.id));
-            } else {
-                places.streams.extend(in_question.map(str::to_owned));
+            match self.resources(versions, Some(kind), &["full", "read"], few)? {
+                Some(resources) if places.ids.len() + resources.len() <= most_ids => {
+                    places.ids.extend(resources.into_iter().map(|resource| resource.id));
+                }
+                _ => places.streams.extend(in_question.map(str::to_owned)),
             }
         }
         for own in [ACL_GRANTS_STREAM, REDACTIONS_STREAM] {
@@ -182,14 +187,14 @@ impl Viewer {
                 };
                 last = row.get(0).doing(doing)?;
                 kinds.push(last.clone());
-                if kinds.len() > 2 * MOST_PARTS {
+                if kinds.len() > 2 * MOST_KINDS {
                     return Ok(None);
                 }
             }
         }
         kinds.sort_unstable();
         kinds.dedup();
-        Ok(Some(kinds).filter(|kinds| kinds.len() <= MOST_PARTS))
+        Ok(Some(kinds).filter(|kinds| kinds.len() <= MOST_KINDS))
     }
 
     /// The resources on which the viewer has one of these scopes, of one kind or of all; None where they are not few.

@@ -17,6 +17,9 @@ use crate::query::Order;
 /// Candidates looked at together: nearly always there is one, and an id may have any number.
 const CHUNK: usize = 8;
 
+/// Records of which the newest version is noted while one page is read.
+const MOST_NOTED: usize = 64;
+
 /// Seqs by record id of what a transaction has written, which the shared look-up map must not know yet.
 #[derive(Debug)]
 pub(super) struct Uncommitted {
@@ -69,6 +72,8 @@ pub(super) struct Versions<'a> {
     extent: Extent,
     /// What the connection has written, and the seq behind it.
     uncommitted: Option<(&'a mut Uncommitted, i64)>,
+    /// Seq of the newest version of a record, for those where it took long to find.
+    newest_of_many: Vec<((String, String), i64)>,
 }
 
 impl<'a> Versions<'a> {
@@ -78,7 +83,7 @@ impl<'a> Versions<'a> {
         extent: Extent,
         uncommitted: Option<(&'a mut Uncommitted, i64)>,
     ) -> Self {
-        Self { storage, connection, extent, uncommitted }
+        Self { storage, connection, extent, uncommitted, newest_of_many: Vec::new() }
     }
 
     /// At most `limit` seqs within `span` of entries that may have this id, in `order`.
@@ -172,19 +177,31 @@ impl<'a> Versions<'a> {
 
     /// Whether no newer entry has the same id and stream as the one at `seq`.
     pub(super) fn is_latest(&mut self, seq: i64, id: &str, stream: &str) -> Result<bool> {
+        if let Some((_, newest)) = self.newest_of_many.iter().find(|(of, _)| of.0 == id && of.1 == stream) {
+            return Ok(*newest == seq);
+        }
         let mut span = Span { after: seq, ..Span::ALL };
+        let mut chunk = CHUNK;
+        let mut newest = seq;
         loop {
-            let seqs = self.candidates(id, span, Order::Descending, CHUNK)?;
+            let seqs = self.candidates(id, span, Order::Descending, chunk)?;
             for newer in &seqs {
                 if self.has_id(*newer, id, stream)? {
-                    return Ok(false);
+                    newest = *newer;
+                    break;
                 }
             }
             match seqs.last() {
-                Some(last) if seqs.len() == CHUNK => span.before = *last,
-                _ => return Ok(true),
+                Some(last) if newest == seq && seqs.len() == chunk => span.before = *last,
+                _ => break,
             }
+            chunk *= 2;
         }
+        if chunk > CHUNK {
+            self.newest_of_many.truncate(MOST_NOTED - 1);
+            self.newest_of_many.insert(0, ((id.to_owned(), stream.to_owned()), newest));
+        }
+        Ok(newest == seq)
     }
 
     fn entry_with_id(&self, seq: i64, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
