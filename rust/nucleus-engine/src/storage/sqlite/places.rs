@@ -86,8 +86,6 @@ impl Viewer {
     ) -> Result<Option<Places>> {
         let length = versions.length();
         let mut few = length.saturating_mul(EVEN_AT).isqrt().clamp(LEAST_FEW, MOST_FEW);
-        // A kind is not looked up worse for the grants of others, which anybody may have made: only the sum is bounded.
-        let most_ids = few.saturating_mul(MOST_PARTS as u64) as usize;
         if exhaustive {
             few = few.max(length / 4);
         }
@@ -98,11 +96,12 @@ impl Viewer {
         for kind in &kinds {
             let streams = self.kinds.streams_of(kind);
             let in_question = streams.into_iter().filter(|of| stream.is_none_or(|stream| stream == *of));
-            match self.resources(versions, Some(kind), &["full", "read"], few)? {
-                Some(resources) if places.ids.len() + resources.len() <= most_ids => {
-                    places.ids.extend(resources.into_iter().map(|resource| resource.id));
-                }
-                _ => places.streams.extend(in_question.map(str::to_owned)),
+            // Grants that others made up in kinds of their own leave a few to each kind.
+            let left = few.saturating_sub(places.ids.len() as u64).max(LEAST_FEW);
+            if let Some(resources) = self.resources(versions, Some(kind), &["full", "read"], left)? {
+                places.ids.extend(resources.into_iter().map(|resource| resource.id));
+            } else {
+                places.streams.extend(in_question.map(str::to_owned));
             }
         }
         for own in [ACL_GRANTS_STREAM, REDACTIONS_STREAM] {
