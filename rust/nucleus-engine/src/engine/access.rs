@@ -179,8 +179,13 @@ impl LedgerEngine {
             storage.head()?;
             return Ok(true);
         }
-        self.bring_grants_up_to_date()?;
-        storage.allows(&Question { principal_oid, resource, scope, now_s: now_ms() / 1000 })
+        loop {
+            let question = Question { principal_oid, resource, scope, now_s: now_ms() / 1000 };
+            match storage.allows(&question, access.kinds_text())? {
+                Some(allowed) => return Ok(allowed),
+                None => self.bring_grants_up_to_date()?,
+            }
+        }
     }
 
     /// The grants that count now: of a principal, on exactly this resource, or both.

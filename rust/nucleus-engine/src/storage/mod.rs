@@ -78,8 +78,9 @@ pub trait StorageBackend: Send + Sync {
     /// Distinct values of an indexed member.
     fn field_values(&self, query: &FieldValues<'_>) -> Result<Vec<String>>;
 
-    /// Whether a grant allows what is asked.
-    fn allows(&self, question: &Question<'_>) -> Result<bool>;
+    /// Whether a grant, or one on the whole kind, allows what is asked; None where the table is not a projection of the whole
+    /// chain, made with these resource kinds.
+    fn allows(&self, question: &Question<'_>, kinds: &str) -> Result<Option<bool>>;
 
     /// The grants that are asked for.
     fn grants(&self, query: &GrantQuery<'_>) -> Result<Vec<Grant>>;

@@ -1,11 +1,18 @@
 //! The table of grants: questions about it, and the steps that keep it a projection of the chain.
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use super::connect::Doing;
 use crate::access::{Change, Grant, GrantQuery, ProjectionState, Question, Resource, Source};
 use crate::error::{Error, Result};
+
+macro_rules! allowing {
+    () => {
+        "FROM acl_grants NOT INDEXED WHERE resource_kind = ?1 AND resource_id IN (?2, '*') AND principal_oid = ?3 \
+         AND +scope IN (?4, 'full') AND (exp IS NULL OR exp > ?5)"
+    };
+}
 
 /// Whether a grant, or one on the whole kind, allows what is asked.
 ///
@@ -13,11 +20,23 @@ use crate::error::{Error, Result};
 /// the chain, and an index of it might say something else.
 pub(super) fn allows(connection: &Connection, question: &Question<'_>) -> Result<bool> {
     let doing = "looking for a grant";
-    let sql = "SELECT 1 FROM acl_grants NOT INDEXED WHERE resource_kind = ?1 AND resource_id IN (?2, '*') \
-               AND principal_oid = ?3 AND +scope IN (?4, 'full') AND (exp IS NULL OR exp > ?5)";
     let Question { principal_oid, resource, scope, now_s } = question;
     let parameters = (&resource.kind, &resource.id, principal_oid, scope.name(), now_s);
-    connection.prepare_cached(sql).doing(doing)?.exists(parameters).doing(doing)
+    connection.prepare_cached(concat!("SELECT 1 ", allowing!())).doing(doing)?.exists(parameters).doing(doing)
+}
+
+/// The same; None where the table is not up to date. One statement, so that both are of one state.
+pub(super) fn allows_now(connection: &Connection, question: &Question<'_>, kinds: &str) -> Result<Option<bool>> {
+    let doing = "looking for a grant";
+    let sql = concat!(
+        "SELECT EXISTS(SELECT 1 ",
+        allowing!(),
+        ") FROM acl_projection WHERE kinds = ?6 AND covered_below = (SELECT coalesce(max(seq) + 1, 0) FROM entries)"
+    );
+    let Question { principal_oid, resource, scope, now_s } = question;
+    let parameters = (&resource.kind, &resource.id, principal_oid, scope.name(), now_s, kinds);
+    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+    statement.query_row(parameters, |row| row.get(0)).optional().doing(doing)
 }
 
 /// The grants that are asked for, by resource and then by principal.

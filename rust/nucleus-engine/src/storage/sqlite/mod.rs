@@ -272,8 +272,8 @@ impl StorageBackend for SqliteStorage {
         Ok(values)
     }
 
-    fn allows(&self, question: &Question<'_>) -> Result<bool> {
-        grants::allows(&*self.reader()?, question)
+    fn allows(&self, question: &Question<'_>, kinds: &str) -> Result<Option<bool>> {
+        if self.has_grants { grants::allows_now(&*self.reader()?, question, kinds) } else { Ok(None) }
     }
 
     fn grants(&self, query: &GrantQuery<'_>) -> Result<Vec<Grant>> {
