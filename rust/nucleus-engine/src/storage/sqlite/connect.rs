@@ -83,6 +83,8 @@ impl Connector {
 
     fn configure(&self, connection: &Connection, role: Role) -> rusqlite::Result<()> {
         connection.set_prepared_statement_cache_capacity(64);
+        // Else a statement with a bound LIMIT is compiled again whenever it is bound anew.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "mmap_size", 0)?;
         connection.pragma_update(None, "cell_size_check", true)?;
         // What is taken back or sorted never touches the disk: no byte of a payload stays behind in a file there.
