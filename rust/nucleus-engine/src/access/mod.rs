@@ -29,7 +29,7 @@ pub use kinds::Role;
 pub(crate) use kinds::{Kinds, is_own_stream};
 pub use projection::Change;
 pub(crate) use projection::Meta;
-pub(crate) use recompute::{PassKeys, Recomputed};
+pub(crate) use recompute::{Governed, PassKeys, Recomputed, passes};
 
 /// The id that stands for every resource of a kind.
 pub const WHOLE_KIND: &str = "*";

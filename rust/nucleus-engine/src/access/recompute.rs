@@ -5,42 +5,68 @@ use std::hash::{BuildHasher, Hash, RandomState};
 
 use nucleus_core::Record;
 
-use super::entries::governed_resource;
+use super::entries::{about_resource, governed_resource};
 use super::kinds::is_own_stream;
-use super::projection::{Change, Seen, changes};
-use super::{Grant, Kinds, Resource, Scope, Source};
+use super::projection::{Before, Change, Seen, changes};
+use super::{Grant, Kinds, Resource, Scope, Source, WHOLE_KIND};
 
-/// Resources of one pass over the chain: what bounds the memory.
-const PASS_RESOURCES: u64 = 2_000_000;
+/// Resources whose grants are kept one by one in one pass over the chain: what bounds the memory.
+const PASS_RESOURCES: u64 = 250_000;
+/// So many plain resources take the memory of one whose grants are kept one by one.
+const PLAIN_OF_ONE: u64 = 16;
 
 /// What is recomputed in one pass: a share of all resources, chosen by secret hashes, so that nobody can prepare
 /// grants that are taken for others.
+///
+/// Most resources are plain: their creator has `full` and nothing was ever granted or revoked. Of those it is enough to
+/// know that they were seen. To name what disagrees, all are kept one by one.
 pub(crate) struct Recomputed<'a> {
     kinds: &'a Kinds,
     keys: &'a PassKeys,
     pass: u64,
+    passes: u64,
+    /// None: no resource is taken for plain.
+    governed: Option<&'a Governed>,
+    plain: HashSet<u128>,
     resources: HashMap<u128, State>,
     left_out: HashSet<u128>,
     expected: Digests,
     stored: Digests,
 }
 
+/// The resources that entries of the stream `acl_grants` are about.
+#[derive(Default)]
+pub(crate) struct Governed {
+    keys: HashSet<u128>,
+}
+
+impl Governed {
+    /// Takes an entry of the stream.
+    pub(crate) fn push(&mut self, keys: &PassKeys, record: &Record) {
+        self.keys.extend(about_resource(record).map(|resource| keys.resource(&resource.kind, &resource.id)));
+    }
+
+    /// How often the chain has to be read, in which so many entries are of streams with roles.
+    pub(crate) fn passes(&self, entries: u64, with_roles: u64) -> u64 {
+        passes(self.keys.len() as u64 + with_roles + entries / PLAIN_OF_ONE)
+    }
+}
+
+/// How often the chain has to be read where so many resources are kept one by one.
+pub(crate) fn passes(resources: u64) -> u64 {
+    resources.div_ceil(PASS_RESOURCES).max(1)
+}
+
 /// The secrets of one verification.
+#[derive(Default)]
 pub(crate) struct PassKeys {
     low: RandomState,
     high: RandomState,
-    passes: u64,
 }
 
 impl PassKeys {
-    /// For a chain of this length.
-    pub(crate) fn new(entries: u64) -> Self {
-        Self { low: RandomState::new(), high: RandomState::new(), passes: entries.div_ceil(PASS_RESOURCES).max(1) }
-    }
-
-    /// How often the chain has to be read.
-    pub(crate) fn passes(&self) -> u64 {
-        self.passes
+    fn resource(&self, kind: &str, id: &str) -> u128 {
+        self.digest((kind, id))
     }
 
     /// The digest of what an index holds of a grant.
@@ -88,9 +114,16 @@ impl Digests {
 }
 
 impl<'a> Recomputed<'a> {
-    pub(crate) fn new(kinds: &'a Kinds, keys: &'a PassKeys, pass: u64) -> Self {
+    /// Of one pass of so many.
+    pub(crate) fn new(
+        kinds: &'a Kinds,
+        keys: &'a PassKeys,
+        (pass, passes): (u64, u64),
+        governed: Option<&'a Governed>,
+    ) -> Self {
+        let (plain, resources, left_out) = Default::default();
         let (expected, stored) = Default::default();
-        Self { kinds, keys, pass, resources: HashMap::new(), left_out: HashSet::new(), expected, stored }
+        Self { kinds, keys, pass, passes, governed, plain, resources, left_out, expected, stored }
     }
 
     /// Whether entries of this stream are of no importance without their payload's members.
@@ -98,12 +131,33 @@ impl<'a> Recomputed<'a> {
         is_own_stream(stream) || !self.kinds.roles_of(stream).is_empty()
     }
 
-    /// Takes the next entry of the chain.
-    pub(crate) fn push(&mut self, seq: u64, record: &Record) {
-        let Some(resource) = governed_resource(self.kinds, record) else {
+    /// Takes the next entry of the chain; its record is only asked for where it may change something.
+    pub(crate) fn push(&mut self, seq: u64, stream: &str, id: &str, record: impl FnOnce() -> Record) {
+        if is_own_stream(stream) {
+            let record = record();
+            if let Some(Resource { kind, id }) = governed_resource(self.kinds, &record) {
+                self.keep(self.keys.resource(&kind, &id), seq, &record);
+            }
+            return;
+        }
+        let Some(kind) = self.kinds.kind_of(stream).filter(|_| id != WHOLE_KIND) else {
             return;
         };
-        let key = self.keys.digest(&resource);
+        let key = self.keys.resource(kind, id);
+        let governed = self.governed.is_none_or(|governed| governed.keys.contains(&key));
+        if governed || !self.kinds.roles_of(stream).is_empty() {
+            self.keep(key, seq, &record());
+        } else if self.is_mine(key) && self.plain.insert(key) {
+            for change in changes(self.kinds, seq, &record(), &Before::default()) {
+                // Creators' grants do not expire.
+                if let Change::Put(grant) = change {
+                    self.expected.add(self.keys.digest(fields(&grant)));
+                }
+            }
+        }
+    }
+
+    fn keep(&mut self, key: u128, seq: u64, record: &Record) {
         if !self.is_mine(key) {
             return;
         }
@@ -116,7 +170,7 @@ impl<'a> Recomputed<'a> {
 
     /// Leaves a resource out of the comparison.
     pub(crate) fn leave_out(&mut self, resource: &Resource) {
-        self.left_out.insert(self.keys.digest(resource));
+        self.left_out.insert(self.keys.resource(&resource.kind, &resource.id));
     }
 
     /// Sums up what the chain implies and counts at this second.
@@ -130,7 +184,7 @@ impl<'a> Recomputed<'a> {
 
     /// Takes a stored grant that counts.
     pub(crate) fn stored(&mut self, grant: &Grant) {
-        if self.is_mine(self.keys.digest(&grant.resource)) {
+        if self.is_mine(self.keys.resource(&grant.resource.kind, &grant.resource.id)) {
             self.stored.add(self.keys.digest(fields(grant)));
         }
     }
@@ -142,7 +196,7 @@ impl<'a> Recomputed<'a> {
 
     /// Whether the chain implies this grant; each of them is named once.
     pub(crate) fn take_implied(&mut self, grant: &Grant) -> bool {
-        let key = self.keys.digest(&grant.resource);
+        let key = self.keys.resource(&grant.resource.kind, &grant.resource.id);
         if !self.is_mine(key) {
             return true;
         }
@@ -164,7 +218,7 @@ impl<'a> Recomputed<'a> {
     }
 
     fn is_mine(&self, key: u128) -> bool {
-        (key as u64) % self.keys.passes == self.pass && !self.left_out.contains(&key)
+        (key as u64) % self.passes == self.pass && !self.left_out.contains(&key)
     }
 }
 

@@ -1,14 +1,14 @@
 //! Comparing the table of grants with what the chain implies.
 
 use nucleus_core::error::shortened;
-use nucleus_core::{CanonicalJson, ErrorKind, REDACTIONS_STREAM, Record, VerificationError};
+use nucleus_core::{ACL_GRANTS_STREAM, CanonicalJson, ErrorKind, REDACTIONS_STREAM, Record, VerificationError};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::connect::Doing;
 use super::grants::{self, read_grant};
 use super::{Snapshot, SqliteStorage};
-use crate::access::{Grant, Kinds, PassKeys, Recomputed, Resource, WHOLE_KIND};
+use crate::access::{Governed, Grant, Kinds, PassKeys, Recomputed, Resource, WHOLE_KIND, passes};
 use crate::error::Result;
 use crate::storage::Progress;
 
@@ -34,33 +34,129 @@ impl SqliteStorage {
             let expected = Some(format!("grants of at most {length} entries"));
             faults.push(fault(None, None, expected, Some(format!("grants of {}", state.covered_below))));
         }
-        let covered_below = state.covered_below.min(length);
-        let keys = PassKeys::new(covered_below);
-        let redacted_since = redacted_since(&connection, &kinds, covered_below)?;
-        for pass in 0..keys.passes() {
-            let mut recomputed = Recomputed::new(&kinds, &keys, pass);
-            for resource in &redacted_since {
-                recomputed.leave_out(resource);
-            }
-            recompute(&connection, &mut recomputed, covered_below, progress)?;
-            recomputed.expect(now_s);
-            let mut whole_table = WholeTable::default();
-            let unreadable = each_grant(&connection, now_s, &mut |grant| {
-                whole_table.add(&keys, &grant);
-                recomputed.stored(&grant);
-            })?;
-            if unreadable > 0 && pass == 0 {
-                let actual = format!("{unreadable} rows of acl_grants are none that any version of this library wrote");
-                faults.push(fault(None, None, None, Some(actual)));
-            } else if pass == 0 {
-                whole_table.compare_indexes(&connection, &keys, now_s, &mut faults)?;
-            }
-            if !recomputed.agrees() {
-                locate(&connection, &mut recomputed, now_s, &mut faults)?;
-            }
-        }
+        let chain = Chain {
+            connection: &connection,
+            kinds: &kinds,
+            covered_below: state.covered_below.min(length),
+            keys: PassKeys::default(),
+            now_s,
+        };
+        chain.compare(&mut faults, progress)?;
         snapshot.end()?;
         Ok(faults)
+    }
+}
+
+/// The chain as far as the table covers it, in one snapshot.
+struct Chain<'a> {
+    connection: &'a Connection,
+    kinds: &'a Kinds,
+    covered_below: u64,
+    keys: PassKeys,
+    now_s: i64,
+}
+
+impl Chain<'_> {
+    fn compare(&self, faults: &mut Vec<VerificationError>, progress: Progress<'_>) -> Result<()> {
+        let governed = self.governed()?;
+        let left_out = redacted_since(self.connection, self.kinds, self.covered_below)?;
+        let passes_by_sum = governed.passes(self.covered_below, self.entries_with_roles()?);
+        for pass in 0..passes_by_sum {
+            let mut table = WholeTable::default();
+            let also = &mut |grant: &Grant| table.add(&self.keys, grant);
+            let (recomputed, unreadable) =
+                self.recompute((pass, passes_by_sum), Some(&governed), &left_out, also, progress)?;
+            if pass == 0 {
+                self.compare_indexes(&table, unreadable, faults)?;
+            }
+            if !recomputed.agrees() {
+                return self.locate(&left_out, faults, progress);
+            }
+        }
+        Ok(())
+    }
+
+    /// Names what disagrees.
+    fn locate(&self, left_out: &[Resource], faults: &mut Vec<VerificationError>, progress: Progress<'_>) -> Result<()> {
+        let passes = passes(self.covered_below);
+        for pass in 0..passes {
+            let (mut recomputed, _) = self.recompute((pass, passes), None, left_out, &mut |_| {}, progress)?;
+            if !recomputed.agrees() {
+                locate(self.connection, &mut recomputed, self.now_s, faults)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The sums of one pass over the chain and the table, of which every row is shown to `also`, and the number of rows that
+    /// cannot be read.
+    fn recompute<'b>(
+        &'b self,
+        pass: (u64, u64),
+        governed: Option<&'b Governed>,
+        left_out: &[Resource],
+        also: &mut dyn FnMut(&Grant),
+        progress: Progress<'_>,
+    ) -> Result<(Recomputed<'b>, u64)> {
+        let mut recomputed = Recomputed::new(self.kinds, &self.keys, pass, governed);
+        for resource in left_out {
+            recomputed.leave_out(resource);
+        }
+        recompute(self.connection, &mut recomputed, self.covered_below, progress)?;
+        recomputed.expect(self.now_s);
+        let unreadable = each_grant(self.connection, self.now_s, &mut |grant| {
+            also(&grant);
+            recomputed.stored(&grant);
+        })?;
+        Ok((recomputed, unreadable))
+    }
+
+    /// Whether the table holds only what can be read, and its indexes the same.
+    fn compare_indexes(&self, table: &WholeTable, unreadable: u64, faults: &mut Vec<VerificationError>) -> Result<()> {
+        if unreadable == 0 {
+            return table.compare_indexes(self.connection, &self.keys, self.now_s, faults);
+        }
+        let actual = format!("{unreadable} rows of acl_grants are none that any version of this library wrote");
+        faults.push(fault(None, None, None, Some(actual)));
+        Ok(())
+    }
+
+    /// The resources that something was ever granted on.
+    fn governed(&self) -> Result<Governed> {
+        let doing = "reading what grants are about";
+        let sql = format!(
+            "SELECT record_id, payload FROM entries INDEXED BY entries_stream \
+             WHERE stream = '{ACL_GRANTS_STREAM}' AND seq < ?1"
+        );
+        let mut statement = self.connection.prepare_cached(&sql).doing(doing)?;
+        let mut rows = statement.query([self.covered_below as i64]).doing(doing)?;
+        let mut governed = Governed::default();
+        while let Some(row) = rows.next().doing(doing)? {
+            let text = |index: usize| row.get_ref(index).ok().and_then(|value| value.as_str().ok());
+            if let (Some(id), Some(payload)) = (text(0), text(1)) {
+                let record = Record {
+                    id: id.to_owned(),
+                    stream: ACL_GRANTS_STREAM.to_owned(),
+                    timestamp: 0,
+                    payload: Some(CanonicalJson::from_canonical(payload)),
+                    meta: None,
+                };
+                governed.push(&self.keys, &record);
+            }
+        }
+        Ok(governed)
+    }
+
+    /// Number of entries in streams whose payloads imply grants.
+    fn entries_with_roles(&self) -> Result<u64> {
+        let doing = "counting entries that imply grants";
+        let sql = "SELECT count(*) FROM entries INDEXED BY entries_stream WHERE stream = ?1";
+        let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
+        let mut count = 0;
+        for (stream, _) in self.kinds.declared().filter(|(stream, _)| !self.kinds.roles_of(stream).is_empty()) {
+            count += statement.query_row([stream], |row| row.get::<_, i64>(0)).doing(doing)? as u64;
+        }
+        Ok(count)
     }
 }
 
@@ -107,15 +203,14 @@ fn recompute(
             _ => None,
         };
         if let (Some(seq), Some(id), Some(stream), Some(timestamp)) = (integer(0), text(1), text(2), integer(3)) {
-            let payload = text(4).filter(|_| recomputed.reads_payload(stream));
-            let record = Record {
+            let reads_payload = recomputed.reads_payload(stream);
+            recomputed.push(seq as u64, stream, id, || Record {
                 id: id.to_owned(),
                 stream: stream.to_owned(),
                 timestamp,
-                payload: payload.map(CanonicalJson::from_canonical),
+                payload: text(4).filter(|_| reads_payload).map(CanonicalJson::from_canonical),
                 meta: text(5).map(CanonicalJson::from_canonical),
-            };
-            recomputed.push(seq as u64, &record);
+            });
         }
         done += 1;
         if done % PROGRESS_ENTRIES == 0 {
