@@ -23,8 +23,7 @@ const PLAIN_OF_ONE: u64 = 16;
 pub(crate) struct Recomputed<'a> {
     kinds: &'a Kinds,
     keys: &'a PassKeys,
-    pass: u64,
-    passes: u64,
+    share: Share,
     /// None: no resource is taken for plain.
     governed: Option<&'a Governed>,
     plain: HashSet<u128>,
@@ -55,6 +54,24 @@ impl Governed {
 /// How often the chain has to be read where so many resources are kept one by one.
 pub(crate) fn passes(resources: u64) -> u64 {
     resources.div_ceil(PASS_RESOURCES).max(1)
+}
+
+/// The resources of one pass of so many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    pass: u64,
+    passes: u64,
+}
+
+impl Share {
+    /// Whether a resource is among them.
+    pub(crate) fn holds(self, keys: &PassKeys, kind: &str, id: &str) -> bool {
+        self.has(keys.resource(kind, id))
+    }
+
+    fn has(self, key: u128) -> bool {
+        (key as u64) % self.passes == self.pass
+    }
 }
 
 /// The secrets of one verification.
@@ -123,7 +140,7 @@ impl<'a> Recomputed<'a> {
     ) -> Self {
         let (plain, resources, left_out) = Default::default();
         let (expected, stored) = Default::default();
-        Self { kinds, keys, pass, passes, governed, plain, resources, left_out, expected, stored }
+        Self { kinds, keys, share: Share { pass, passes }, governed, plain, resources, left_out, expected, stored }
     }
 
     /// Whether entries of this stream are of no importance without their payload's members.
@@ -135,8 +152,10 @@ impl<'a> Recomputed<'a> {
     pub(crate) fn push(&mut self, seq: u64, stream: &str, id: &str, record: impl FnOnce() -> Record) {
         if is_own_stream(stream) {
             let record = record();
-            if let Some(Resource { kind, id }) = governed_resource(self.kinds, &record) {
-                self.keep(self.keys.resource(&kind, &id), seq, &record);
+            let resource = governed_resource(self.kinds, &record);
+            let key = resource.map(|Resource { kind, id }| self.keys.resource(&kind, &id));
+            if let Some(key) = key.filter(|key| self.is_mine(*key)) {
+                self.keep(key, seq, &record);
             }
             return;
         }
@@ -144,10 +163,13 @@ impl<'a> Recomputed<'a> {
             return;
         };
         let key = self.keys.resource(kind, id);
+        if !self.is_mine(key) {
+            return;
+        }
         let governed = self.governed.is_none_or(|governed| governed.keys.contains(&key));
         if governed || !self.kinds.roles_of(stream).is_empty() {
             self.keep(key, seq, &record());
-        } else if self.is_mine(key) && self.plain.insert(key) {
+        } else if self.plain.insert(key) {
             for change in changes(self.kinds, seq, &record(), &Before::default()) {
                 // Creators' grants do not expire.
                 if let Change::Put(grant) = change {
@@ -158,9 +180,6 @@ impl<'a> Recomputed<'a> {
     }
 
     fn keep(&mut self, key: u128, seq: u64, record: &Record) {
-        if !self.is_mine(key) {
-            return;
-        }
         let state = self.resources.entry(key).or_default();
         for change in changes(self.kinds, seq, record, &state.seen.before(&record.stream)) {
             state.take(self.keys, change);
@@ -171,6 +190,11 @@ impl<'a> Recomputed<'a> {
     /// Leaves a resource out of the comparison.
     pub(crate) fn leave_out(&mut self, resource: &Resource) {
         self.left_out.insert(self.keys.resource(&resource.kind, &resource.id));
+    }
+
+    /// The resources that this pass is about.
+    pub(crate) fn share(&self) -> Share {
+        self.share
     }
 
     /// Sums up what the chain implies and counts at this second.
@@ -218,7 +242,7 @@ impl<'a> Recomputed<'a> {
     }
 
     fn is_mine(&self, key: u128) -> bool {
-        (key as u64) % self.passes == self.pass && !self.left_out.contains(&key)
+        self.share.has(key) && !self.left_out.contains(&key)
     }
 }
 
