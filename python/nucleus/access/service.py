@@ -108,6 +108,9 @@ class LedgerAccess:
     ) -> bool:
         """Tell whether a principal may do something with a resource.
 
+        What the resource must say is compared with its newest entry, also for a principal who may not read it: the
+        answer is for the service.
+
         Args:
             principal_oid: whom it is about.
             scope: ``read``, ``write`` or ``full``.
