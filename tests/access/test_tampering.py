@@ -467,6 +467,21 @@ def test_an_index_that_says_something_else_than_the_table_gives_nothing(
             assert found[question][key] == expected[question][key], question
 
 
+def test_rebuild_restores_an_index_that_says_something_else(
+    closed: Path, stranger: Stranger, true_answers: str
+) -> None:
+    stranger.reindex(closed, "acl_grants_principal", FALSE_INDEX)
+    with pytest.raises(IntegrityError) as caught:
+        open_ledger(closed)
+    assert caught.value.report is not None
+    assert set(caught.value.report.counts) == {"index_mismatch"}
+    with open_unverified(closed) as ledger:
+        access_of(ledger).rebuild(ADMIN)
+        assert ledger.verify(deep=True).valid
+    with open_ledger(closed) as ledger:
+        assert answers(ledger) == true_answers
+
+
 # Files from before access control.
 
 

@@ -58,6 +58,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(  # noqa: PLR0917 - the library's own signature
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> Any:
+        """Refuse to follow."""
         raise urllib.error.URLError(f"HTTP status {code}: redirects are not followed")
 
 

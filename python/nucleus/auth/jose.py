@@ -70,6 +70,7 @@ class _OneAlgorithm(JWSRegistry):
         self._algorithm = algorithm
 
     def get_alg(self, name: str) -> Any:
+        """Return the one algorithm that is allowed here, and refuse every other name."""
         # Not super().get_alg: it warns at every token that EdDSA is now called Ed25519.
         if name != self._algorithm:
             raise UnsupportedAlgorithmError("the header names another algorithm")

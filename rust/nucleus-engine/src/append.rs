@@ -9,7 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nucleus_core::entry::Linker;
-use nucleus_core::{CanonicalJson, ChainEntry, canonical};
+use nucleus_core::{CanonicalJson, ChainEntry, Record, canonical};
 
 use crate::access::{Access, Meta};
 use crate::engine::AppendOptions;
@@ -314,22 +314,7 @@ fn existing(
     let Some(prepared) = append.records.first() else {
         return Ok(None);
     };
-    let (id, stream) = (&prepared.record.id, &prepared.record.stream);
-    let mut found = match access {
-        None => transaction.latest_by_id(id, None, None)?,
-        Some(access) => {
-            access.authorise_append(transaction, &append.request, &prepared.record)?;
-            transaction.latest_by_id(id, None, access.viewer_now(&append.request).as_ref())?
-        }
-    };
-    let mut seen = true;
-    if access.is_some() {
-        // In other streams, what the requester does not see is not there; here they may write, and so learn that it is.
-        let here = transaction.latest_by_id(id, Some(stream), None)?;
-        seen = here.as_ref().map(|entry| entry.seq) <= found.as_ref().map(|entry| entry.seq);
-        found = if seen { found } else { here };
-    }
-    let Some(entry) = found else {
+    let Some((entry, seen)) = newest(transaction, &prepared.record, &append.request, access)? else {
         return Ok(None);
     };
     let theirs = || Meta::of(&entry.record).requester_oid.as_deref() == Some(&append.request.requester_oid);
@@ -355,6 +340,24 @@ fn existing(
         ),
         existing_hash: seen.then_some(entry.hash),
     })
+}
+
+/// The newest entry that a unique append meets, and whether its requester may read it.
+fn newest(
+    transaction: &mut dyn WriteTransaction,
+    record: &Record,
+    request: &Request,
+    access: Option<&Access>,
+) -> Result<Option<(ChainEntry, bool)>> {
+    let Some(access) = access else {
+        return Ok(transaction.latest_by_id(&record.id, None, None)?.map(|entry| (entry, true)));
+    };
+    access.authorise_append(transaction, request, record)?;
+    let visible = transaction.latest_by_id(&record.id, None, access.viewer_now(request).as_ref())?;
+    // In other streams, what the requester does not see is not there; here they may write, and so learn that it is.
+    let here = transaction.latest_by_id(&record.id, Some(&record.stream), None)?;
+    let seen = here.as_ref().map(|entry| entry.seq) <= visible.as_ref().map(|entry| entry.seq);
+    Ok(if seen { visible } else { here }.map(|entry| (entry, seen)))
 }
 
 /// The members of a meta that are not the engine's own.

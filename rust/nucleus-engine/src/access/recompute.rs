@@ -198,7 +198,7 @@ impl<'a> Recomputed<'a> {
     }
 
     /// Sums up what the chain implies and counts at this second.
-    pub(crate) fn expect(&mut self, now_s: i64) {
+    pub(crate) fn sum_up(&mut self, now_s: i64) {
         for state in self.resources.values() {
             for live in state.live.iter().filter(|live| live.exp.is_none_or(|exp| now_s < exp)) {
                 self.expected.add(live.digest);

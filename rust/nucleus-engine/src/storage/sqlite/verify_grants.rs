@@ -103,7 +103,7 @@ impl Chain<'_> {
             recomputed.leave_out(resource);
         }
         recompute(self.connection, &mut recomputed, self.covered_below, progress)?;
-        recomputed.expect(self.now_s);
+        recomputed.sum_up(self.now_s);
         let first = pass.0 == 0;
         let share = recomputed.share();
         let wanted = |kind: &str, id: &str| first || share.holds(&self.keys, kind, id);
