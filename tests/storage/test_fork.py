@@ -127,7 +127,7 @@ if os.fork() == 0:
 assert os.waitstatus_to_exitcode(os.wait()[1]) == 0
 for number in range(1, 10):
     ledger.append(note(number), context=ALICE)
-print(len(ledger))
+print(len(ledger), flush=True)
 os._exit(0)
 """
 
