@@ -29,7 +29,8 @@ class PostgresqlServer:
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         # Not pytest's own directory: another user must reach it, and the path of a socket has at most 107 bytes.
         self._directory = Path(tempfile.mkdtemp(prefix="nucleus-postgresql-", dir="/tmp"))
-        self._binaries = build.binaries_for_others(self._directory / "build") if self._user else build.binaries
+        self._build = build
+        self._binaries = build.binaries
         self._guard: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "PostgresqlServer":
@@ -62,6 +63,7 @@ class PostgresqlServer:
 
     def _start(self) -> None:
         if self._user is not None:
+            self._binaries = self._build.binaries_for_others(self._directory / "build")
             os.chown(self._directory, self._user.pw_uid, self._user.pw_gid)
         data, log = self._directory / "data", self._directory / "log"
         initialise = ["--locale=C", "--encoding=UTF8", "--auth=trust", "--username=nucleus", "--no-sync"]
