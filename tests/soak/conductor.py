@@ -15,8 +15,11 @@ from tests.soak.openings import open_soaked
 from tests.soak.roles import LEDGERS, ROLES, Role
 from tests.soak.worker import Life, live
 
-MEAN_PAUSE_S = 0.8
-KILLED_SHARE = 0.45
+MEAN_PAUSE_S = 0.1
+KILLED_SHARE = 0.05
+# Most stops are moments, which fall between two steps of something; some make others wait.
+LONG_STOPS_SHARE = 0.1
+MOMENT_S = 0.02
 LONGEST_STOP_S = 2.0
 # A worker writes down what it does; one that has not written anything for so long does nothing any more.
 HANG_S = 120.0
@@ -101,7 +104,7 @@ def conduct(directory: Path, seconds: float, seed: int) -> Performance:
                 _strike(chance.choice(places), chance, performance)
                 next_s = now_s + chance.expovariate(1 / MEAN_PAUSE_S)
             _look_at_logs(directory, sizes, performance)
-            time.sleep(0.02)
+            time.sleep(0.01)
     finally:
         for place in places:
             place.end()
@@ -137,7 +140,8 @@ def _strike(place: _Place, chance: random.Random, performance: Performance) -> N
             place.begin()
     elif place.goes_on_at_s is None:
         performance.stops += 1
-        place.goes_on_at_s = time.monotonic() + chance.uniform(0.005, LONGEST_STOP_S)
+        longest_s = LONGEST_STOP_S if chance.random() < LONG_STOPS_SHARE else MOMENT_S
+        place.goes_on_at_s = time.monotonic() + chance.uniform(0, longest_s)
         place.send(signal.SIGSTOP)
 
 

@@ -17,7 +17,7 @@ from nucleus.access import AclGrant, ResourcePredicate
 STREAM = "notes"
 REMEMBERED = 2_000
 # A ledger that grew at one pace for a long time would leave time for nothing but verifying it.
-SLOWER_FROM_ENTRIES = 300_000
+SLOWER_FROM_ENTRIES = 200_000
 
 Remembered = deque[tuple[int, str, str]]
 """Acknowledged entries to look for again: (seq, hash, record id)."""
@@ -92,12 +92,20 @@ def append_unique(session: Session, attempt: str) -> None:
 
 def append_batch(session: Session, attempt: str) -> None:
     """Append some entries, and rest as long as the pace asks for."""
-    count = session.chance.choice([20, 500, 2_000, 8_000])
+    _append_many(session, attempt, session.chance.choice([20, 200, 2_000]))
+
+
+def append_large_batch(session: Session, attempt: str) -> None:
+    """Append many entries, some batches of which fill an index run, and rest as long as the pace asks for."""
+    _append_many(session, attempt, session.chance.choice([4_000, 12_000, 36_000]))
+
+
+def _append_many(session: Session, attempt: str, count: int) -> None:
     session.journal.write(attempt, BEGUN, tried=count)
     records = [_record(attempt, number) for number in range(count)]
     entries = session.ledger.append_batch(records, context=ALICE)
     _acknowledge(session, attempt, entries)
-    slower = max(1.0, entries[-1].seq / SLOWER_FROM_ENTRIES)
+    slower = max(1.0, entries[-1].seq / SLOWER_FROM_ENTRIES) ** 2
     time.sleep(slower * count / session.entries_per_s)
 
 

@@ -7,7 +7,7 @@ from tests.soak.operations import Operation
 
 Weights = dict[Operation, float]
 
-WRITER: Weights = {operations.append_batch: 1}
+WRITER: Weights = {operations.append_large_batch: 3, operations.append_batch: 1}
 MIXER: Weights = {
     operations.append: 6,
     operations.append_unique: 2,
@@ -58,15 +58,15 @@ class Role:
     weights: Weights
     threads: int = 1
     access_share: float = 0.0
-    entries_per_s: float = 5_000.0
+    entries_per_s: float = 30_000.0
     killable: bool = True
 
 
 # Five workers on one ledger that grows by some index runs a minute, two on one with grants.
 ROLES = [
     Role("writer", "plain.db", WRITER),
-    Role("mixer", "plain.db", MIXER, threads=3, entries_per_s=1_000.0),
-    Role("redactor", "plain.db", {**MIXER, operations.redact: 20}, threads=2, entries_per_s=1_000.0),
+    Role("mixer", "plain.db", MIXER, threads=3, entries_per_s=5_000.0),
+    Role("redactor", "plain.db", {**MIXER, operations.redact: 20}, threads=2, entries_per_s=5_000.0),
     Role("watcher", "plain.db", WATCHER),
     Role("steady", "plain.db", WATCHER, killable=False),
     Role("sharer", "granted.db", SHARER, threads=2, access_share=1.0, entries_per_s=200.0),

@@ -14,6 +14,7 @@ from tests.soak import operations
 from tests.soak.journal import ALARM, BEGUN, BUSY, DONE, SUPERSEDED, Journal
 from tests.soak.openings import BUSY_TIMEOUT_MS, open_soaked
 from tests.soak.operations import AlarmError, Operation, Remembered, Session
+from tests.soak.phases import is_left_alone
 from tests.soak.roles import Role
 
 from nucleus import ConflictError, DatabaseError, Ledger, StorageReplacedError
@@ -116,6 +117,8 @@ def _work(session: Session, name: str, role: Role, over: threading.Event) -> Non
 def _chosen(session: Session, role: Role) -> Operation:
     while True:
         (operation,) = session.chance.choices(list(role.weights), list(role.weights.values()))
+        if is_left_alone(operation):
+            continue
         if session.chance.random() * len(session.ledger) < CHEAP_ENTRIES.get(operation, float("inf")):
             return operation if session.access else WITHOUT_ACCESS.get(operation, operation)
 
