@@ -25,7 +25,8 @@ LONGEST_STOP_S = 2.0
 HANG_S = 120.0
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.soak.worker"])
+# The same as in tests/storage/children.py: a process has one such server.
+_CONTEXT.set_forkserver_preload(["nucleus", "pytest"])
 
 
 @dataclass
