@@ -1,0 +1,135 @@
+"""Opens what a power cut left, as anybody would, and holds it against what programs had been told before.
+
+What is checked, with nothing accepted by name:
+
+- the ledger opens, with default verification, and is created where there is none yet;
+- its chain is a beginning of the chain that was being written, and valid;
+- with durability ``full`` every entry that was acknowledged before the cut is in it;
+- a payload is erased exactly if the entry that says so is there, and no file holds a trace of it once the ledger has
+  been opened and closed, if that had been acknowledged;
+- who may read what is as the grants that are there say;
+- a backup that had been acknowledged opens and ends where it was said to;
+- an append works, and is there after another opening.
+"""
+
+from pathlib import Path
+
+from tests.powercut.marks import Told
+from tests.powercut.recording import Recording
+from tests.powercut.scenarios import FILE_NAME
+from tests.powercut.survival import Image
+
+from nucleus import ChainEntry, Ledger, NucleusError, Record
+from nucleus.access import ResourcePredicate
+
+
+class BrokenPromiseError(Exception):
+    """An image broke a promise; ``kind`` says which in a word or two."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+
+
+def check(image: Image, told: Told, recording: Recording, folder: Path, *, judge_as_full: bool = False) -> None:
+    """Check one image in an empty folder.
+
+    Raises:
+        BrokenPromiseError: a promise was broken.
+    """
+    for name, content in image.items():
+        (folder / name).write_bytes(content)
+    path = folder / FILE_NAME
+    length = _check_first_opening(path, told, recording, judge_as_full)
+    _check_second_opening(path, length, recording)
+    _check_traces(folder, told)
+    _check_backups(folder, told, recording)
+
+
+def _check_first_opening(path: Path, told: Told, recording: Recording, judge_as_full: bool) -> int:
+    """Open, look and append; return the length that the ledger then has."""
+    with _opened(path, recording, "refused") as ledger:
+        entries = _read(ledger, recording)
+        _check_chain(entries, told, recording, judge_as_full or recording.scenario.durability == "full")
+        _check_redactions(entries, recording)
+        _check_grants(ledger, len(entries), recording)
+        _check_verification(ledger)
+        try:
+            appended = ledger.append(_further_record(), context=recording.scenario.reader)
+        except NucleusError as error:
+            raise BrokenPromiseError("stuck", f"an append failed: {error}") from error
+        if appended.seq != len(entries):
+            raise BrokenPromiseError("stuck", f"the next entry is {appended.seq} and not {len(entries)}")
+    return len(entries) + 1
+
+
+def _check_second_opening(path: Path, length: int, recording: Recording) -> None:
+    with _opened(path, recording, "refused later") as ledger:
+        if len(ledger) != length:
+            raise BrokenPromiseError("lost", f"{len(ledger)} entries where {length} were written after the cut")
+
+
+def _opened(path: Path, recording: Recording, kind: str) -> Ledger:
+    try:
+        return recording.scenario.open(path)
+    except (NucleusError, OSError) as error:
+        raise BrokenPromiseError(kind, f"{type(error).__name__}: {error}") from error
+
+
+def _read(ledger: Ledger, recording: Recording) -> list[ChainEntry]:
+    try:
+        return list(ledger.entries(recording.scenario.reader))
+    except NucleusError as error:
+        raise BrokenPromiseError("refused", f"reading: {type(error).__name__}: {error}") from error
+
+
+def _further_record() -> Record:
+    return Record(id="after the cut", stream="later", payload={})
+
+
+def _check_chain(entries: list[ChainEntry], told: Told, recording: Recording, nothing_may_be_lost: bool) -> None:
+    if [entry.hash for entry in entries] != recording.chain[: len(entries)]:
+        raise BrokenPromiseError("another chain", "the chain is no beginning of the one that was written")
+    durable = recording.scenario.prepared
+    if nothing_may_be_lost and told.entries:
+        durable = max(durable, max(told.entries) + 1)
+    if len(entries) < durable:
+        raise BrokenPromiseError("lost", f"{len(entries)} entries where {durable} had been acknowledged")
+
+
+def _check_redactions(entries: list[ChainEntry], recording: Recording) -> None:
+    erased = {redaction.target for redaction in recording.told.redactions if redaction.seq < len(entries)}
+    for entry in entries:
+        if entry.redacted != (entry.hash in erased):
+            raise BrokenPromiseError("redaction", f"entry {entry.seq} is {'' if entry.redacted else 'not '}redacted")
+
+
+def _check_grants(ledger: Ledger, length: int, recording: Recording) -> None:
+    allowed = {(grant.principal_oid, grant.id): False for grant in recording.told.grants}
+    for grant in recording.told.grants:
+        if grant.seq < length:
+            allowed[grant.principal_oid, grant.id] = grant.allowed
+    for (principal_oid, note_id), may_read in allowed.items():
+        if ledger.access.check(principal_oid, "read", ResourcePredicate(kind="notes", id=note_id)) != may_read:
+            raise BrokenPromiseError("grants", f"{principal_oid} {'may not' if may_read else 'may'} read {note_id}")
+
+
+def _check_verification(ledger: Ledger) -> None:
+    report = ledger.verify()
+    if not report.valid:
+        raise BrokenPromiseError("unsound", str(report.to_dict()))
+
+
+def _check_traces(folder: Path, told: Told) -> None:
+    """Only what acknowledged redactions erased: of another one the payload may still be there."""
+    for redaction in told.redactions:
+        for file in folder.iterdir():
+            if redaction.secret.encode() in file.read_bytes():
+                raise BrokenPromiseError("trace", f"a payload erased by entry {redaction.seq} is still in {file.name}")
+
+
+def _check_backups(folder: Path, told: Told, recording: Recording) -> None:
+    for name, (seq, digest) in told.backups.items():
+        with _opened(folder / name, recording, "backup refused") as backup:
+            if backup.head() != (seq, digest):
+                raise BrokenPromiseError("backup", f"{name} ends in {backup.head()} and not in {(seq, digest)}")
