@@ -8,6 +8,7 @@ import argparse
 import pickle
 import sys
 import time
+from dataclasses import replace
 from fnmatch import fnmatch
 from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
@@ -38,7 +39,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.powercut", description=__doc__)
-    parser.add_argument("--images", type=int, default=1_000, help="of each scenario")
+    parser.add_argument("--images", type=int, default=1_000, help="of each scenario, fewer where they are large")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--scenario", action="append", choices=list(SCENARIOS), help="may be given several times")
     parser.add_argument("--ignore-syncs-of", metavar="PATTERN", help="a control: must lead to failures")
@@ -57,7 +58,7 @@ def _campaign(names: list[str], settings: Settings) -> int:
         for name in names:
             began = time.perf_counter()
             recording = record(name, recorder)
-            figures = run(recording, settings)
+            figures = run(recording, replace(settings, images=-(-settings.images // recording.scenario.rarity)))
             print(f"{figures}, {time.perf_counter() - began:.1f} s", flush=True)
             images += figures.different
             failed += len(figures.failures)

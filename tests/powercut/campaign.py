@@ -8,12 +8,12 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import accumulate
 from pathlib import Path
 from random import Random
 from typing import Final
 
+from blake3 import blake3
 from tests.powercut.checker import BrokenPromiseError, check
 from tests.powercut.disk import Disk
 from tests.powercut.log import Kind, Operation
@@ -136,7 +136,7 @@ def _weights(operations: Sequence[Operation]) -> list[int]:
 
 def _digest(drawn: Drawn) -> bytes:
     told = drawn.told
-    digest = blake2b(f"{len(told.entries)} {len(told.backups)}".encode())
+    digest = blake3(f"{len(told.entries)} {len(told.backups)}".encode())
     for name, content in sorted(drawn.image.items()):
         digest.update(f"{name} {len(content)} ".encode())
         digest.update(content)

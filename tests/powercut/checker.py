@@ -8,7 +8,8 @@ What is checked, with nothing accepted by name:
 - a payload is erased exactly if the entry that says so is there, and no file holds a trace of it once the ledger has
   been opened and closed, if that had been acknowledged;
 - who may read what is as the grants that are there say;
-- a backup that had been acknowledged opens and ends where it was said to;
+- a backup that had been acknowledged opens and ends where it was said to; one that had not is refused, or opens to a
+  beginning of the chain;
 - an append works, and is there after another opening.
 """
 
@@ -18,6 +19,7 @@ from tests.powercut.marks import Told
 from tests.powercut.recording import Recording
 from tests.powercut.scenarios import FILE_NAME
 from tests.powercut.survival import Image
+from tests.storage.ledgers import open_ledger
 
 from nucleus import ChainEntry, Ledger, NucleusError, Record
 from nucleus.access import ResourcePredicate
@@ -43,7 +45,7 @@ def check(image: Image, told: Told, recording: Recording, folder: Path, *, judge
     length = _check_first_opening(path, told, recording, judge_as_full)
     _check_second_opening(path, length, recording)
     _check_traces(folder, told)
-    _check_backups(folder, told, recording)
+    _check_backups(folder, image, told, recording)
 
 
 def _check_first_opening(path: Path, told: Told, recording: Recording, judge_as_full: bool) -> int:
@@ -73,7 +75,8 @@ def _opened(path: Path, recording: Recording, kind: str) -> Ledger:
     try:
         return recording.scenario.open(path)
     except (NucleusError, OSError) as error:
-        raise BrokenPromiseError(kind, f"{type(error).__name__}: {error}") from error
+        message = str(error).replace(f"{path.parent}/", "")
+        raise BrokenPromiseError(kind, f"{type(error).__name__}: {message}") from error
 
 
 def _read(ledger: Ledger, recording: Recording) -> list[ChainEntry]:
@@ -115,7 +118,10 @@ def _check_grants(ledger: Ledger, length: int, recording: Recording) -> None:
 
 
 def _check_verification(ledger: Ledger) -> None:
-    report = ledger.verify()
+    try:
+        report = ledger.verify(deep=True)
+    except NucleusError as error:
+        raise BrokenPromiseError("unsound", str(error)) from error
     if not report.valid:
         raise BrokenPromiseError("unsound", str(report.to_dict()))
 
@@ -128,8 +134,20 @@ def _check_traces(folder: Path, told: Told) -> None:
                 raise BrokenPromiseError("trace", f"a payload erased by entry {redaction.seq} is still in {file.name}")
 
 
-def _check_backups(folder: Path, told: Told, recording: Recording) -> None:
+def _check_backups(folder: Path, image: Image, told: Told, recording: Recording) -> None:
+    for name in image.keys() & set(recording.told.backups) - set(told.backups):
+        _check_unfinished_backup(folder / name, recording)
     for name, (seq, digest) in told.backups.items():
         with _opened(folder / name, recording, "backup refused") as backup:
             if backup.head() != (seq, digest):
                 raise BrokenPromiseError("backup", f"{name} ends in {backup.head()} and not in {(seq, digest)}")
+
+
+def _check_unfinished_backup(path: Path, recording: Recording) -> None:
+    try:
+        ledger = open_ledger(path, read_only=True)
+    except NucleusError:
+        return
+    with ledger:
+        if [entry.hash for entry in _read(ledger, recording)] != recording.chain[: len(ledger)]:
+            raise BrokenPromiseError("backup", f"{path.name}, unfinished, is another chain")

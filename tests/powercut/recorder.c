@@ -279,6 +279,22 @@ ssize_t writev(int file, const struct iovec *parts, int count) {
 PWRITEV(pwritev, off_t)
 PWRITEV(pwritev64, off64_t)
 
+/* Flags are refused: callers do without. */
+#define PWRITEV2(name, plain, offset_type)                        \
+    ssize_t name(int file, const struct iovec *parts, int count, offset_type at, int flags) { \
+        REAL(#name, ssize_t, int, const struct iovec *, int, offset_type, int); \
+        char path[PATH_MAX];                                      \
+        if (!below_of_file(file, path))                           \
+            return real(file, parts, count, at, flags);           \
+        if (flags == 0)                                           \
+            return at == -1 ? writev(file, parts, count) : plain(file, parts, count, at); \
+        errno = EOPNOTSUPP;                                       \
+        return -1;                                                \
+    }
+
+PWRITEV2(pwritev2, pwritev, off_t)
+PWRITEV2(pwritev64v2, pwritev64, off64_t)
+
 #define RECORDED(name, on_success, call, ...)                     \
     int name(__VA_ARGS__) {                                       \
         REAL(#name, int, __VA_ARGS__);                            \

@@ -8,17 +8,19 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Literal
 
 from tests.powercut.marks import Marks
 from tests.storage.ledgers import ALICE, LEDGER_ID, note, open_ledger
+from tests.storage.writers import run_threads
 
 from nucleus import Ledger, Record, RequestContext, create_ledger, sqlite_storage
 from nucleus.access import AccessConfig, AclGrant
 
 FILE_NAME: Final = "ledger.db"
-BACKUP_NAMES: Final = ("first-backup.db", "second-backup.db")
+BACKUP_NAMES: Final = ("backup-1.db", "backup-2.db", "backup-3.db")
 RUN_ENTRIES: Final = 65_536
 ADMINISTRATOR: Final = RequestContext.local("oid:onoal:org:festival")
 BOB: Final = "oid:onoal:user:bob"
@@ -41,7 +43,8 @@ def open_with_access_control(path: Path) -> Ledger:
 class Scenario:
     """Programs that write to a ledger, one after the other, and how the ledger is opened.
 
-    ``prepared`` entries are written by ``prepare`` before the recording begins: they are durable.
+    ``prepared`` entries are written by ``prepare`` before the recording begins: they are durable. Where images are large,
+    campaigns draw fewer of them: one in ``rarity``.
     """
 
     about: str
@@ -51,6 +54,7 @@ class Scenario:
     durability: Literal["full", "normal"] = "full"
     prepare: Callable[[Path], None] | None = None
     prepared: int = 0
+    rarity: int = 1
 
 
 def _big_note(n: int) -> Record:
@@ -73,19 +77,18 @@ def _create_only(path: Path, marks: Marks) -> None:
 
 def _append_some(path: Path, marks: Marks) -> None:
     with open_ledger(path) as ledger:
-        _append(ledger, marks, 3, len(ledger))
+        _append(ledger, marks, 6, len(ledger))
 
 
 def _append_some_and_die(path: Path, marks: Marks) -> None:
     ledger = open_ledger(path)
-    _append(ledger, marks, 4, len(ledger))
+    _append(ledger, marks, 8, len(ledger))
     _die()
 
 
 def _append_past_checkpoints(path: Path, marks: Marks) -> None:
-    """More than 2,000 frames of the log: it begins again from its start."""
     with open_ledger(path) as ledger:
-        for first in range(0, 1_200, 20):
+        for first in range(0, 800, 20):
             _append(ledger, marks, 4, first)
             marks.appended(*ledger.append_batch([_big_note(n) for n in range(first + 4, first + 20)], context=ALICE))
 
@@ -126,27 +129,35 @@ def _append_batches_past_run(path: Path, marks: Marks) -> None:
 
 def _append_batches(path: Path, marks: Marks) -> None:
     with open_ledger(path) as ledger:
-        for first in range(0, 300, 30):
-            marks.appended(*ledger.append_batch([_big_note(n) for n in range(first, first + 30)], context=ALICE))
+        for first in range(0, 400, 20):
+            _append(ledger, marks, 2, first)
+            marks.appended(*ledger.append_batch([_big_note(n) for n in range(first + 2, first + 20)], context=ALICE))
+
+
+def _append_from_threads(path: Path, marks: Marks) -> None:
+    """Appends at once, which share a commit."""
+    with open_ledger(path) as ledger:
+        works: list[Callable[[], None]] = [partial(_append, ledger, marks, 30, 1_000 * thread) for thread in range(3)]
+        run_threads(works)
 
 
 def _redact(path: Path, marks: Marks) -> None:
     with open_ledger(path) as ledger:
-        secrets = {n: f"secret-{n}-" * (1 + n * 60) for n in range(8)}
+        secrets = {n: f"secret-{n}-" * (1 + n * 60) for n in range(14)}
         entries = {}
         for n, secret in secrets.items():
             entries[n] = ledger.append(note(n, secret=secret), context=ALICE)
             marks.appended(entries[n])
             _append(ledger, marks, 2, 100 + 2 * n)
-        for n in (3, 7, 0, 5):
+        for n in (3, 7, 0, 13, 5, 12):
             erased = ledger.redact(entries[n].hash, reason="request", context=ALICE)
             marks.redacted(entries[n], erased, f"secret-{n}-")
-            _append(ledger, marks, 1, 200 + n)
+            _append(ledger, marks, 2, 200 + 2 * n)
 
 
 def _grant(path: Path, marks: Marks) -> None:
     with open_with_access_control(path) as ledger:
-        for n in range(12):
+        for n in range(30):
             marks.appended(ledger.append(note(n), context=ALICE))
             grant = AclGrant("notes", f"r-{n}", BOB, "read")
             ledger.access.grant(grant, context=ALICE)
@@ -165,7 +176,7 @@ def _head(ledger: Ledger) -> tuple[int, str]:
 def _back_up(path: Path, marks: Marks) -> None:
     with open_ledger(path) as ledger:
         for name in BACKUP_NAMES:
-            _append(ledger, marks, 10, len(ledger))
+            _append(ledger, marks, 15, len(ledger))
             head = ledger.backup(path.with_name(name))
             assert head is not None
             marks.backed_up(name, head)
@@ -177,25 +188,27 @@ def _append_beside_another_process(path: Path, marks: Marks) -> None:
     with open_ledger(path) as ledger:
         command = [sys.executable, "-m", "tests.powercut.child", "as another process", "0", str(path)]
         with subprocess.Popen(command) as other:
-            _append(ledger, marks, 25)
+            _append(ledger, marks, 70)
         assert other.returncode == 0
 
 
 def _append_as_other(path: Path, marks: Marks) -> None:
     with open_ledger(path) as ledger:
-        _append(ledger, marks, 25, 1_000)
+        _append(ledger, marks, 70, 1_000)
 
 
 SCENARIOS: Final = {
     "creation": Scenario("a ledger comes into being", (_create_only,)),
-    "first appends": Scenario("a young ledger, opened several times", (_append_some,) * 4),
+    "first appends": Scenario("a young ledger, opened several times", (_append_some,) * 8),
     "checkpoints": Scenario("appends past the length at which the log begins again", (_append_past_checkpoints,)),
     "batches": Scenario("batches, each of which is whole or not there", (_append_batches,)),
+    "threads": Scenario("threads append at once", (_append_from_threads,)),
     "index run": Scenario(
         "batches past the entry at which the look-up indexes are written",
         (_append_batches_past_run,),
         prepare=_prepare_before_run,
         prepared=BEFORE_RUN,
+        rarity=50,
     ),
     "redactions": Scenario("payloads are erased", (_redact,)),
     "grants": Scenario(
@@ -203,7 +216,7 @@ SCENARIOS: Final = {
     ),
     "close and reopen": Scenario(
         "ledgers left behind by dead processes, and closed ones, are opened again",
-        (_append_some_and_die, _append_some_and_die, _append_some, _append_some_and_die, _append_some),
+        (_append_some_and_die, _append_some_and_die, _append_some) * 3,
     ),
     "backup": Scenario("copies of a ledger that goes on", (_back_up,)),
     "normal": Scenario(

@@ -65,7 +65,7 @@ class Shape(Enum):
 
 
 _SHAPES: Final = list(Shape)
-_WEIGHTS: Final = [6 if shape is Shape.ANYTHING else 1 for shape in _SHAPES]
+_WEIGHTS: Final = [12 if shape is Shape.ANYTHING else 1 for shape in _SHAPES]
 
 
 @dataclass(frozen=True, slots=True)
