@@ -43,8 +43,8 @@ def open_with_access_control(path: Path) -> Ledger:
 class Scenario:
     """Programs that write to a ledger, one after the other, and how the ledger is opened.
 
-    ``prepared`` entries are written by ``prepare`` before the recording begins: they are durable. Where images are large,
-    campaigns draw fewer of them: one in ``rarity``.
+    ``prepared`` entries are written by ``prepare`` before the recording begins: they are durable. Where images are
+    large, campaigns draw fewer of them: one in ``rarity``.
     """
 
     about: str
