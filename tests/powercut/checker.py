@@ -52,17 +52,20 @@ def _check_first_opening(path: Path, told: Told, recording: Recording, judge_as_
     """Open, look and append; return the length that the ledger then has."""
     with _opened(path, recording, "refused") as ledger:
         entries = _read(ledger, recording)
-        _check_chain(entries, told, recording, judge_as_full or recording.scenario.durability == "full")
-        _check_redactions(entries, recording)
-        _check_grants(ledger, len(entries), recording)
+        length = len(ledger)
+        _check_chain(entries, length, recording)
+        if judge_as_full or recording.scenario.durability == "full":
+            _check_acknowledged(length, told)
+        _check_redactions(entries, length, recording)
+        _check_grants(ledger, length, recording)
         _check_verification(ledger)
         try:
             appended = ledger.append(_further_record(), context=recording.scenario.reader)
         except NucleusError as error:
             raise BrokenPromiseError("stuck", f"an append failed: {error}") from error
-        if appended.seq != len(entries):
-            raise BrokenPromiseError("stuck", f"the next entry is {appended.seq} and not {len(entries)}")
-    return len(entries) + 1
+        if appended.seq != length:
+            raise BrokenPromiseError("stuck", f"the next entry is {appended.seq} and not {length}")
+    return length + 1
 
 
 def _check_second_opening(path: Path, length: int, recording: Recording) -> None:
@@ -80,8 +83,10 @@ def _opened(path: Path, recording: Recording, kind: str) -> Ledger:
 
 
 def _read(ledger: Ledger, recording: Recording) -> list[ChainEntry]:
+    """The entries from the last prepared one on: those before it are in its hash, and verified."""
+    scenario = recording.scenario
     try:
-        return list(ledger.entries(recording.scenario.reader))
+        return list(ledger.entries(scenario.reader, start_seq=max(0, scenario.prepared - 1)))
     except NucleusError as error:
         raise BrokenPromiseError("refused", f"reading: {type(error).__name__}: {error}") from error
 
@@ -90,18 +95,22 @@ def _further_record() -> Record:
     return Record(id="after the cut", stream="later", payload={})
 
 
-def _check_chain(entries: list[ChainEntry], told: Told, recording: Recording, nothing_may_be_lost: bool) -> None:
-    if [entry.hash for entry in entries] != recording.chain[: len(entries)]:
+def _check_chain(entries: list[ChainEntry], length: int, recording: Recording) -> None:
+    prepared = recording.scenario.prepared
+    if length < prepared:
+        raise BrokenPromiseError("lost", f"{length} entries where {prepared} were there before the recording began")
+    if [entry.hash for entry in entries] != recording.chain[max(0, prepared - 1) : length]:
         raise BrokenPromiseError("another chain", "the chain is no beginning of the one that was written")
-    durable = recording.scenario.prepared
-    if nothing_may_be_lost and told.entries:
-        durable = max(durable, max(told.entries) + 1)
-    if len(entries) < durable:
-        raise BrokenPromiseError("lost", f"{len(entries)} entries where {durable} had been acknowledged")
 
 
-def _check_redactions(entries: list[ChainEntry], recording: Recording) -> None:
-    erased = {redaction.target for redaction in recording.told.redactions if redaction.seq < len(entries)}
+def _check_acknowledged(length: int, told: Told) -> None:
+    """In a beginning of what was written, every acknowledged entry is there if the last one is."""
+    if told.entries and length <= max(told.entries):
+        raise BrokenPromiseError("lost", f"{length} entries where entry {max(told.entries)} had been acknowledged")
+
+
+def _check_redactions(entries: list[ChainEntry], length: int, recording: Recording) -> None:
+    erased = {redaction.target for redaction in recording.told.redactions if redaction.seq < length}
     for entry in entries:
         if entry.redacted != (entry.hash in erased):
             raise BrokenPromiseError("redaction", f"entry {entry.seq} is {'' if entry.redacted else 'not '}redacted")
@@ -149,5 +158,4 @@ def _check_unfinished_backup(path: Path, recording: Recording) -> None:
     except NucleusError:
         return
     with ledger:
-        if [entry.hash for entry in _read(ledger, recording)] != recording.chain[: len(ledger)]:
-            raise BrokenPromiseError("backup", f"{path.name}, unfinished, is another chain")
+        _check_chain(_read(ledger, recording), len(ledger), recording)
