@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.powercut.campaign import Figures, Settings, run
+from tests.powercut.campaign import Figures, Settings, draw, run
 from tests.powercut.checker import BrokenPromiseError, check
 from tests.powercut.disk import Disk
 from tests.powercut.log import Kind, Operation
@@ -89,6 +89,16 @@ def test_both_processes_take_turns(recorded: Record) -> None:
 
 def _marks(recording: Recording) -> list[dict[str, Any]]:
     return [json.loads(operation.data) for operation in recording.operations if operation.kind is Kind.MARK]
+
+
+def test_an_image_is_decided_by_its_number_and_the_seed(recorded: Record) -> None:
+    recording = recorded(CONTROL)
+    drawn = {image.number: image.image for image in draw(recording, Settings(40, SEED), range(40))}
+    for number in (0, 17, 39):
+        (alone,) = draw(recording, Settings(40, SEED), [number])
+        assert alone.image == drawn[number]
+    other = {image.number: image.image for image in draw(recording, Settings(40, SEED + 1), range(40))}
+    assert other != drawn
 
 
 # Controls: a check that cannot fail is none.
