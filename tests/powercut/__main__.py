@@ -19,6 +19,7 @@ from tests.powercut.recording import Recording, compile_recorder, record
 from tests.powercut.scenarios import SCENARIOS
 
 SHOWN_FAILURES = 5
+SHOWN_OPERATIONS = 12
 
 
 def main() -> int:
@@ -89,7 +90,8 @@ def _show(recording: Recording, settings: Settings, image: int, folder: Path | N
         (kept / name).write_bytes(content)
         print(f"{len(content):>10} {name}")
     print(f"in {kept}; cut before operation {drawn.cut} of {len(recording.operations)}, {drawn.choice}")
-    for number, operation in enumerate(recording.operations[max(0, drawn.cut - 12) : drawn.cut], drawn.cut - 12):
+    first = max(0, drawn.cut - SHOWN_OPERATIONS)
+    for number, operation in enumerate(recording.operations[first : drawn.cut], first):
         described = f"{operation.kind.name} {operation.path} {operation.other} {operation.inode} {operation.offset}"
         print(f"  {number} {described} {len(operation.data)} bytes")
     with TemporaryDirectory() as checked:
