@@ -8,6 +8,8 @@
 {'n': 1}
 """
 
+import atexit
+import os
 import warnings
 from importlib.metadata import version
 
@@ -20,6 +22,8 @@ from nucleus._core import (
     Record,
     VerificationError,
     VerificationReport,
+    _interpreter_ends,
+    _interpreter_forked,
     canonicalize,
     canonicalize_json,
     check_oid,
@@ -54,6 +58,7 @@ from nucleus.importing import import_ledger
 from nucleus.ledger import Ledger, create_ledger
 from nucleus.modules import Module, ModuleConfig
 from nucleus.query import QueryFilters
+from nucleus.restoring import restore
 from nucleus.storage import (
     InMemoryStorage,
     SqliteStorage,
@@ -112,11 +117,16 @@ __all__ = [
     "import_ledger",
     "in_memory_storage",
     "postgres_storage",
+    "restore",
     "sqlite_storage",
     "verify_chain",
 ]
 
 __version__ = version("nucleus-ledger")
+
+# No thread goes back to an interpreter that ends, and none of the parent's threads is in a forked child.
+atexit.register(_interpreter_ends)
+os.register_at_fork(after_in_child=_interpreter_forked)
 
 if BUILD_PROFILE == "debug":
     warnings.warn(

@@ -1,6 +1,7 @@
 """The compiled core: hashing, canonical JSON, verification, storage and the engine."""
 
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any, ClassVar, Final, Literal, final
 
 BUILD_PROFILE: Final[Literal["release", "debug"]]
@@ -191,6 +192,9 @@ class VerificationReport:
     @property
     def timestamp_regressions(self) -> int:
         """Entries whose timestamp is smaller than the one before; information, not a fault."""
+    @property
+    def end_checked_by(self) -> Literal["anchor", "expected_length", "expected_head"] | None:
+        """By what the end of the chain was checked; None: nothing shows where it ends."""
     def to_dict(self) -> dict[str, Any]: ...
     def __reduce__(self) -> tuple[Any, ...]: ...
 
@@ -444,10 +448,19 @@ class Engine:
         """
     def backup(self, path: str, progress: Callable[[int, int], object] | None = None) -> tuple[int, str] | None:
         """Write a consistent, verified copy to a file that does not exist yet; returns the copy's head."""
+    def restore_to(
+        self, target: str, *, replace: bool = False, progress: Callable[[int, int], object] | None = None
+    ) -> tuple[tuple[int, str] | None, PathLike[str] | None]:
+        """Put a verified copy in the place of the ledger at ``target``; returns its head and where the old one is."""
+    def scrub_pending(self) -> bool:
+        """Whether bytes of an erased payload may still be in the write-ahead log."""
     def stats(self) -> dict[str, Any]:
         """Figures about the ledger.
 
         ``{entries, head: (seq, hash) or None, streams: {name: count}, redacted, first_timestamp, last_timestamp,
-        created_at, database_bytes, wal_bytes}``; times in milliseconds since the Unix epoch.
+        created_at, database_bytes, wal_bytes, scrub_pending}``; times in milliseconds since the Unix epoch.
         """
     def close(self) -> None: ...
+
+def _interpreter_ends() -> None: ...
+def _interpreter_forked() -> None: ...

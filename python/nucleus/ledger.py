@@ -1,5 +1,6 @@
 """The ledger: the one object a service works with."""
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -17,6 +18,8 @@ from nucleus.modules.loading import engine_modules
 from nucleus.modules.proxy import Modules
 from nucleus.query import QueryFilters
 from nucleus.storage import InMemoryStorage, StorageConfig
+
+_LOGGER = logging.getLogger("nucleus")
 
 Progress = Callable[[int, int], object]
 """Called as ``progress(done, total)`` now and then during long work; an exception it raises stops the work."""
@@ -47,7 +50,8 @@ def create_ledger(
         verify_on_open: recompute every hash and link first, and refuse a ledger that does not add up.
         expected_head: head hash known from elsewhere (64 hexadecimal digits): the chain must end in it.
         expected_length: number of entries known from elsewhere: the chain must have as many.
-        accept_rollback: open a ledger that is older than its anchor file says, such as a restored backup.
+        accept_rollback: open a ledger as it is, whatever its anchor file says: one that is older, such as a copy put
+            back by hand, or one without an anchor file.
         max_record_bytes: largest record accepted: canonical payload and meta together, in bytes.
         progress: called as ``progress(done, total)``, in entries, while verifying.
 
@@ -306,13 +310,14 @@ class Ledger:
         """Recompute every hash and link of the chain, and compare what is derived from it.
 
         Args:
-            deep: also run the database's own integrity check, which finds edited indexes.
+            deep: also compare every payload with its canonical form, and the indexes in the database's own way.
             expected_head: head hash known from elsewhere (64 hexadecimal digits).
             expected_length: number of entries known from elsewhere.
             progress: called as ``progress(done, total)``, in entries.
 
         Returns:
-            What was found: read its ``valid``. Faults are reported, not raised.
+            What was found: read its ``valid``, and by what the end of the chain was checked, its ``end_checked_by``.
+            Faults are reported, not raised.
         """
         return self._engine.verify(
             deep=deep, expected_head=expected_head, expected_length=expected_length, progress=progress
@@ -334,6 +339,9 @@ class Ledger:
             reason: why; it stays on the record.
             context: who asks; stays on the record as well.
 
+        A reader that is in the middle of something keeps bytes of the payload in the write-ahead log. Nobody waits for it:
+        a warning is logged, ``stats()["scrub_pending"]`` says so, and a later commit or the closing empties the log.
+
         Returns:
             The entry of stream ``redactions`` that records the erasure. Erasing again answers the same entry.
 
@@ -347,7 +355,15 @@ class Ledger:
             CommitInDoubtError: whether the erasure is durable is not known.
         """
         requester_oid = require_oid(context)
-        return self._engine.redact(hash, reason, requester_oid)
+        entry = self._engine.redact(hash, reason, requester_oid)
+        if self._engine.scrub_pending():
+            _LOGGER.warning(
+                "ledger %s: the payload of entry %s is erased; a reader keeps bytes of it in the write-ahead log until a "
+                "later commit, or the closing, finds nobody reading",
+                self.id,
+                hash,
+            )
+        return entry
 
     def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> tuple[int, str] | None:
         """Write a consistent, verified copy to a new file while the ledger is in use.
@@ -420,7 +436,8 @@ class Ledger:
         Returns:
             ``entries`` and ``redacted`` (numbers of entries), ``head`` ((seq, hash) or None), ``streams`` (number of
             entries by stream), ``first_timestamp``, ``last_timestamp`` and ``created_at`` (milliseconds since the Unix
-            epoch), ``database_bytes`` and ``wal_bytes``.
+            epoch), ``database_bytes`` and ``wal_bytes``, and ``scrub_pending``: whether bytes of an erased payload may
+            still be in the write-ahead log.
         """
         return self._engine.stats()
 

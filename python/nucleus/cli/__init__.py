@@ -1,7 +1,8 @@
 """The command ``nucleus``: one module for each command or small family of commands.
 
 Results go to standard output, for people or with ``--json`` for programs; errors and progress go to standard error.
-The exit code is 0 when all is fine, 1 when something is not valid or was refused, 2 when the command line is wrong.
+The exit code is 0 when all is fine, 1 when something is not valid or was refused, 2 when the command line is wrong, 4 when
+every entry of a verified ledger is intact and nothing shows where it ends.
 """
 
 import io
@@ -17,6 +18,7 @@ from nucleus.cli.browse import log, query, show
 from nucleus.cli.demo import demo
 from nucleus.cli.key import key
 from nucleus.cli.redact import redact
+from nucleus.cli.restore import restore
 from nucleus.cli.stats import stats
 from nucleus.cli.transfer import export_command, import_command
 from nucleus.cli.verify import verify
@@ -43,6 +45,7 @@ for command in (
     export_command,
     import_command,
     backup,
+    restore,
     redact,
     grant,
     revoke,

@@ -69,7 +69,7 @@ verify_option = click.option(
 rollback_option = click.option(
     "--accept-rollback",
     is_flag=True,
-    help="Accept a ledger that is older than its anchor file says, such as a restored copy.",
+    help="Accept a ledger that is older than its anchor file says, or has none, such as a restored copy.",
 )
 
 limit_option = click.option(

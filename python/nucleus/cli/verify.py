@@ -9,6 +9,15 @@ from nucleus.cli.options import check_hash, json_option, path_argument
 from nucleus.cli.output import echo_json, entries_counted, printable, progress_bar
 from nucleus.errors import IntegrityError
 
+NOT_VALID = 1
+END_UNPROVEN = 4
+
+_ENDS = {
+    "anchor": "its end agrees with the anchor file",
+    "expected_length": "its length is the expected one",
+    "expected_head": "its head is the expected one",
+}
+
 
 @click.command(cls=Command)
 @path_argument
@@ -19,7 +28,8 @@ from nucleus.errors import IntegrityError
 def verify(path: str, expected_head: str | None, expected_length: int | None, deep: bool, as_json: bool) -> None:
     """Recompute every hash and link of the ledger PATH, which is opened read-only.
 
-    Says what is wrong and where, and ends with exit code 1 when anything is.
+    Says what is wrong and where, and ends with exit code 1 when anything is. Ends with exit code 4 where every entry is
+    intact and nothing shows where the ledger ends: its anchor file is missing, and no head is named.
     """
     try:
         # Where the chain disagrees with its anchor, the report says so, among what else is wrong.
@@ -36,14 +46,25 @@ def verify(path: str, expected_head: str | None, expected_length: int | None, de
         echo_json(report.to_dict())
     else:
         echo_report(report)
-    click.get_current_context().exit(0 if report.valid else 1)
+    click.get_current_context().exit(_exit_code(report))
+
+
+def _exit_code(report: VerificationReport) -> int:
+    if not report.valid:
+        return NOT_VALID
+    return END_UNPROVEN if report.end_checked_by is None else 0
 
 
 def echo_report(report: VerificationReport) -> None:
     """Print a report for people."""
     checked = entries_counted(report.entries_checked)
     if report.valid:
-        click.echo(f"valid: {checked}, head {report.head_hash or '-'}")
+        head = f"{checked}, head {report.head_hash or '-'}"
+        if report.end_checked_by is None:
+            click.echo(f"every entry is intact; nothing shows where the ledger ends: {head}")
+            click.echo("put its anchor file back beside it, or name the end with --expected-head or --expected-length")
+        else:
+            click.echo(f"valid: {head}; {_ENDS[report.end_checked_by]}")
     else:
         faults = ", ".join(f"{count:,} {kind}" for kind, count in report.counts.items())
         click.echo(f"NOT VALID: {faults}, in {checked}")

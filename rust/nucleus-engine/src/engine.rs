@@ -22,7 +22,8 @@ use crate::module::{Hooks, ModuleFactory, ModuleRegistry, Request, built_in_stre
 use crate::prepare::{NewRecord, Prepared, Writer, random_salts, with_engine_meta};
 use crate::query::{Cursor, MAX_PAGE_ENTRIES, Order, QueryFilters, QueryPage, collect_history};
 use crate::storage::{
-    EndOfChain, FieldValues, OpenTransaction, Progress, SqliteStorage, Stats, StorageBackend, WriteTransaction,
+    EndOfChain, FieldValues, OpenTransaction, Progress, Restored, SqliteStorage, Stats, StorageBackend,
+    WriteTransaction,
 };
 
 /// One open ledger.
@@ -369,6 +370,17 @@ impl LedgerEngine {
         self.readable()?.backup(path, progress)
     }
 
+    /// Puts a consistent copy in the place of the ledger at `target`, or where there is none. What is there is refused, unless
+    /// it is to be replaced: then it is moved aside.
+    pub fn restore_to(&self, target: &Path, replace: bool, progress: Progress<'_>) -> Result<Restored> {
+        self.readable()?.restore_to(target, replace, progress)
+    }
+
+    /// Whether bytes of an erased payload may still be in the write-ahead log, see [`Stats::scrub_pending`].
+    pub fn scrub_pending(&self) -> bool {
+        self.storage.scrub_pending()
+    }
+
     /// Figures about the ledger.
     pub fn stats(&self) -> Result<Stats> {
         self.readable()?.stats()
@@ -393,8 +405,12 @@ impl Drop for LedgerEngine {
 }
 
 fn verify_opened(storage: &dyn StorageBackend, config: &LedgerConfig, progress: Progress<'_>) -> Result<()> {
-    let mut report =
-        if config.verify_on_open { storage.verify(false, progress)? } else { report_unverified(storage, config)? };
+    let looked =
+        if config.verify_on_open { storage.verify(false, progress) } else { report_unverified(storage, config) };
+    let mut report = looked.map_err(|error| match error {
+        Error::Database(message) => Error::Database(message + &storage.why_unsound()),
+        other => other,
+    })?;
     let elsewhere = config.expected_head.is_some() || config.expected_length.is_some();
     let mut hint = "";
     match storage.end()? {
@@ -415,10 +431,9 @@ fn verify_opened(storage: &dyn StorageBackend, config: &LedgerConfig, progress: 
     if report.valid() {
         return storage.accept();
     }
-    if report.counts.keys().any(|kind| *kind != ErrorKind::HeadMismatch) {
-        hint = "";
-    }
-    let why = storage.why_unsound();
+    // What else is wrong is not accepted by name.
+    let only_the_end = report.counts.keys().all(|kind| *kind == ErrorKind::HeadMismatch);
+    let (hint, why) = if only_the_end { (hint, String::new()) } else { ("", storage.why_unsound()) };
     let id = storage.ledger_id();
     Err(Error::integrity(&format!("ledger `{id}` does not add up and was not opened{hint}{why}"), report))
 }

@@ -15,6 +15,7 @@ use pyo3::types::{PyDict, PyList};
 use crate::access::AccessControl;
 use crate::chain::{ChainEntry, entries_argument, hash_argument};
 use crate::errors::{Failure, detached, to_python};
+use crate::interpreter::{self, attached};
 use crate::json;
 use crate::modules::{ModuleInfo, PythonModule, module_arguments};
 use crate::numbers::{Count, Milliseconds};
@@ -80,9 +81,9 @@ fn with_progress<T: Send>(
     work: impl FnOnce(&mut dyn FnMut(u64, u64) -> nucleus_engine::Result<()>) -> nucleus_engine::Result<T> + Send,
 ) -> PyResult<T> {
     let mut raised: Option<PyErr> = None;
-    let result = py.detach(|| {
+    let result = interpreter::detached(py, || {
         work(&mut |done, total| {
-            Python::attach(|py| {
+            attached(|py| {
                 let call = || -> PyResult<()> {
                     py.check_signals()?;
                     if let Some(progress) = progress {
@@ -396,6 +397,23 @@ impl Engine {
         Ok(head.map(|head| (head.seq, head.hash.to_string())))
     }
 
+    #[pyo3(signature = (target, *, replace=false, progress=None))]
+    fn restore_to(
+        &self,
+        py: Python<'_>,
+        target: PathBuf,
+        replace: bool,
+        progress: Option<Py<PyAny>>,
+    ) -> PyResult<(Option<(u64, String)>, Option<PathBuf>)> {
+        let restored =
+            with_progress(py, progress.as_ref(), |progress| self.inner.restore_to(&target, replace, progress))?;
+        Ok((restored.head.map(|head| (head.seq, head.hash.to_string())), restored.replaced))
+    }
+
+    fn scrub_pending(&self) -> bool {
+        self.inner.scrub_pending()
+    }
+
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let stats = detached(py, || self.inner.stats())?;
         let streams = PyDict::new(py);
@@ -412,6 +430,7 @@ impl Engine {
         dict.set_item("created_at", stats.created_at)?;
         dict.set_item("database_bytes", stats.database_bytes)?;
         dict.set_item("wal_bytes", stats.wal_bytes)?;
+        dict.set_item("scrub_pending", stats.scrub_pending)?;
         Ok(dict)
     }
 

@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::interpreter;
 use crate::modules::PythonCause;
 use crate::report::VerificationReport;
 
@@ -144,5 +145,5 @@ pub(crate) fn detached<T: Send>(
     py: Python<'_>,
     work: impl FnOnce() -> nucleus_engine::Result<T> + Send,
 ) -> PyResult<T> {
-    py.detach(work).map_err(|error| to_python(py, error.into()))
+    interpreter::detached(py, work).map_err(|error| to_python(py, error.into()))
 }

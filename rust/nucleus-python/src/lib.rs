@@ -10,6 +10,7 @@ mod access;
 mod chain;
 mod engine;
 mod errors;
+mod interpreter;
 mod json;
 mod modules;
 mod numbers;
@@ -30,6 +31,8 @@ mod _core {
     use super::chain::{ChainEntry, verify_chain};
     #[pymodule_export]
     use super::engine::{Engine, QueryPage};
+    #[pymodule_export]
+    use super::interpreter::{_interpreter_ends, _interpreter_forked};
     #[pymodule_export]
     use super::modules::{ModuleContext, ModuleInfo};
     #[pymodule_export]
@@ -64,8 +67,8 @@ fn canonicalize<'py>(py: Python<'py>, value: &Bound<'py, PyAny>) -> PyResult<Bou
 #[pyfunction]
 fn canonicalize_json<'py>(py: Python<'py>, text: &Bound<'py, PyAny>) -> PyResult<Bound<'py, pyo3::types::PyBytes>> {
     let text = json::text_argument(text)?;
-    let canonical =
-        py.detach(|| nucleus_core::CanonicalJson::from_text(&text)).map_err(|error| to_python(py, error.into()))?;
+    let canonical = interpreter::detached(py, || nucleus_core::CanonicalJson::from_text(&text))
+        .map_err(|error| to_python(py, error.into()))?;
     Ok(pyo3::types::PyBytes::new(py, canonical.as_str().as_bytes()))
 }
 

@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyString, PyTuple};
 use crate::chain::ChainEntry;
 use crate::engine::{QueryArguments, QueryPage, wrap, wrap_all};
 use crate::errors::{RecordRefusedError, to_python};
+use crate::interpreter::attached;
 use crate::json;
 use crate::numbers::{Count, Milliseconds};
 use crate::records::Record;
@@ -31,7 +32,7 @@ impl std::error::Error for PythonCause {}
 
 fn fault(error: PyErr) -> Fault {
     // A refusal in the library's own words needs no name of its class before it.
-    let message = Python::attach(|py| {
+    let message = attached(|py| {
         if error.is_instance_of::<RecordRefusedError>(py) { error.value(py).to_string() } else { error.to_string() }
     });
     Fault::Failed { message, cause: Some(Arc::new(PythonCause(error))) }
@@ -110,7 +111,7 @@ impl PythonModule {
 
     /// Calls a hook of the module's life, where it has one.
     fn live(&self, step: &str, context: &nucleus_engine::ModuleContext) -> HookResult {
-        Python::attach(|py| {
+        attached(|py| {
             let call = || -> PyResult<()> {
                 if let Some(method) = self.object.bind(py).getattr_opt(step)? {
                     method.call1((ModuleContext { inner: context.clone() },))?;
@@ -173,14 +174,14 @@ impl Module for PythonModule {
     /// Attached once for all records of a commit: another thread that wants the interpreter would otherwise cost its
     /// switching interval for each of them.
     fn around(&self, work: &mut dyn FnMut()) {
-        Python::attach(|_| work());
+        attached(|_| work());
     }
 
     fn before_append(&self, record: &mut CoreRecord, context: &nucleus_engine::ModuleContext) -> HookResult {
         if !self.overridden.before_append {
             return Ok(());
         }
-        Python::attach(|py| {
+        attached(|py| {
             let call = || -> PyResult<Option<CoreRecord>> {
                 let arguments = (Record::of(record), ModuleContext { inner: context.clone() });
                 let answer = self.object.bind(py).call_method1(pyo3::intern!(py, "before_append"), arguments)?;
@@ -206,7 +207,7 @@ impl Module for PythonModule {
         if !self.overridden.after_append {
             return Ok(());
         }
-        Python::attach(|py| {
+        attached(|py| {
             let arguments = (ChainEntry { inner: entry.clone() }, ModuleContext { inner: context.clone() });
             let called = self.object.bind(py).call_method1(pyo3::intern!(py, "after_append"), arguments);
             called.map(|_| ()).map_err(|error| {
@@ -222,7 +223,7 @@ impl Module for PythonModule {
         if !self.overridden.before_redact {
             return Ok(());
         }
-        Python::attach(|py| {
+        attached(|py| {
             let arguments = (ChainEntry { inner: entry.clone() }, ModuleContext { inner: context.clone() });
             let called = self.object.bind(py).call_method1(pyo3::intern!(py, "before_redact"), arguments);
             called.map(|_| ()).map_err(fault)
@@ -261,7 +262,7 @@ impl ModuleFactory for PythonFactory {
         let Some(offer) = self.offers.iter().find(|offer| offer.id == config.id) else {
             return BuiltinModules.build(config);
         };
-        Python::attach(|py| {
+        attached(|py| {
             let failed = |error: PyErr| Error::ModuleLifecycle {
                 module_id: config.id.clone(),
                 step: "construction",

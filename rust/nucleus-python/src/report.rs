@@ -1,7 +1,7 @@
 //! `VerificationReport` and `VerificationError`.
 
 use nucleus_core::entry::Head;
-use nucleus_core::{ErrorKind, Hash};
+use nucleus_core::{EndCheck, ErrorKind, Hash};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -108,6 +108,11 @@ impl VerificationReport {
         self.inner.timestamp_regressions
     }
 
+    #[getter]
+    fn end_checked_by(&self) -> Option<&'static str> {
+        self.inner.end_checked_by.map(EndCheck::name)
+    }
+
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let errors = PyList::empty(py);
         for error in &self.inner.errors {
@@ -120,6 +125,7 @@ impl VerificationReport {
         dict.set_item("errors", errors)?;
         dict.set_item("counts", self.counts(py)?)?;
         dict.set_item("timestamp_regressions", self.timestamp_regressions())?;
+        dict.set_item("end_checked_by", self.end_checked_by())?;
         Ok(dict)
     }
 
@@ -156,6 +162,10 @@ impl VerificationReport {
                 .and_then(|hash| Hash::from_hex(&hash))
                 .and_then(|hash| head_seq.map(|seq| Head { seq, hash })),
             timestamp_regressions: item("timestamp_regressions")?.extract()?,
+            end_checked_by: item("end_checked_by")?
+                .extract::<Option<String>>()?
+                .map(|name| EndCheck::from_name(&name).ok_or_else(malformed))
+                .transpose()?,
             ..nucleus_core::VerificationReport::default()
         };
         for (name, count) in item("counts")?.cast::<PyDict>()?.iter() {

@@ -3,7 +3,7 @@
 mod field_index;
 pub mod sqlite;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nucleus_core::entry::Head;
@@ -42,6 +42,15 @@ pub struct Stats {
     pub wal_bytes: u64,
     /// Whether bytes of an erased payload may still be in the write-ahead log, which a reader keeps from being emptied.
     pub scrub_pending: bool,
+}
+
+/// What restoring a backup came to.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    /// Where the restored chain ends.
+    pub head: Option<Head>,
+    /// Where the ledger is now that was there before.
+    pub replaced: Option<PathBuf>,
 }
 
 /// What is known of where a chain ends, besides the chain.
@@ -134,6 +143,12 @@ pub trait StorageBackend: Send + Sync {
 
     /// Writes a consistent copy to a file that does not exist yet; answers the copy's head.
     fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>>;
+
+    /// Puts a consistent copy in the place of the ledger at `target`, or where there is none.
+    fn restore_to(&self, target: &Path, replace: bool, progress: Progress<'_>) -> Result<Restored>;
+
+    /// See [`Stats::scrub_pending`].
+    fn scrub_pending(&self) -> bool;
 
     /// Figures about the ledger.
     fn stats(&self) -> Result<Stats>;

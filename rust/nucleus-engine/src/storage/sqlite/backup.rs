@@ -1,7 +1,7 @@
 //! An online, consistent copy of a ledger, and putting one in the place of a ledger.
 
-use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{File, Metadata, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nucleus_core::entry::Head;
@@ -13,9 +13,10 @@ use super::connect::Doing;
 use super::lock_guard::{self, is_locked_by_others};
 use super::rows::read_head;
 use super::{Snapshot, SqliteStorage, files};
+use crate::clock::now_ms;
 use crate::config::{Durability, SqliteConfig};
 use crate::error::{Error, Result};
-use crate::storage::Progress;
+use crate::storage::{Progress, Restored, StorageBackend};
 
 /// Pages copied between two looks at the progress.
 const STEP_PAGES: i32 = 1024;
@@ -82,7 +83,7 @@ impl SqliteStorage {
         };
         let copy = SqliteStorage::open(&config, Some(&self.info.id), true)?;
         let report = copy.run_verify(false, progress)?;
-        crate::storage::StorageBackend::close(&copy)?;
+        copy.close()?;
         if report.valid() {
             return Ok(report.head);
         }
@@ -99,6 +100,16 @@ struct Copy {
 }
 
 impl Copy {
+    /// Gives the copy the owner and the mode of the file that it replaces: whoever used that will use this.
+    fn belong_to(&self, before: Option<&Metadata>) -> std::io::Result<()> {
+        let Some(before) = before else { return Ok(()) };
+        let own = self.file.metadata()?;
+        if (own.uid(), own.gid()) != (before.uid(), before.gid()) {
+            std::os::unix::fs::fchown(&self.file, Some(before.uid()), Some(before.gid()))?;
+        }
+        self.file.set_permissions(Permissions::from_mode(before.mode() & 0o666))
+    }
+
     /// Gives the copy its name, with an anchor: first the anchor, so that a power cut leaves no copy whose end nothing shows.
     fn finish(self, info: &super::schema::LedgerInfo, mode: u32) -> Result<Option<Head>> {
         self.file.sync_all().map_err(|error| failed(&self.path, &error))?;
@@ -119,37 +130,38 @@ impl Drop for Copy {
     }
 }
 
-/// Puts a verified copy of a backup in the place of a ledger, or where there is none; answers the copy's head.
-///
-/// What is there already is refused, unless it is to be replaced: then it is moved aside, whole, with its log and its anchor.
-/// At no moment is there a ledger that looks whole and is not, nor none where there was one: the anchor stays all the time.
-pub(super) fn restore(
-    backup: &SqliteStorage,
-    target: &Path,
-    replace: bool,
-    moment: &str,
-    progress: Progress<'_>,
-) -> Result<Option<Head>> {
-    lock_guard::install()?;
-    let target = std::path::absolute(target).map_err(|error| refused(target, &error.to_string()))?;
-    let there = [target.clone(), files::beside(&target, "-wal"), anchor_path(&target)].iter().any(|path| path.exists());
-    if there && !replace {
-        let why = "there is a ledger already; replace=True (--replace) moves it aside, with its log and its anchor";
-        return Err(refused(&target, why));
+impl SqliteStorage {
+    /// Puts a verified copy of this ledger, which is a backup, in the place of another, or where there is none.
+    ///
+    /// What is there already is refused, unless it is to be replaced: then it is moved aside, whole, with its log and its
+    /// anchor. At no moment is there a ledger that looks whole and is not, nor none where there was one: an anchor stays all
+    /// the time.
+    pub(super) fn run_restore(&self, target: &Path, replace: bool, progress: Progress<'_>) -> Result<Restored> {
+        lock_guard::install()?;
+        let target = std::path::absolute(target).map_err(|error| refused(target, &error.to_string()))?;
+        let target = std::fs::canonicalize(&target).unwrap_or(target);
+        let log = files::beside(&target, "-wal");
+        let there = [&target, &log, &anchor_path(&target)].into_iter().any(|path| path.exists());
+        if there && !replace {
+            let why = "there is a ledger already; replace=True (--replace) moves it aside, with its log and its anchor";
+            return Err(refused(&target, why));
+        }
+        if File::open(&target).is_ok_and(|file| is_locked_by_others(&file)) {
+            return Err(refused(&target, "the ledger there is open; close it in every process first"));
+        }
+        let before = std::fs::metadata(&target).ok();
+        let copy = self.copy_to(&target, progress)?;
+        let mode = before.as_ref().map_or(BACKUP_MODE, |before| before.mode() & 0o666);
+        copy.belong_to(before.as_ref()).map_err(|error| refused(&target, &error.to_string()))?;
+        let replaced = if there { Some(move_aside(&target, now_ms())) } else { None };
+        let replaced = replaced.transpose().map_err(|error| refused(&target, &error.to_string()))?;
+        Ok(Restored { head: copy.finish(&self.info, mode)?, replaced })
     }
-    if File::open(&target).is_ok_and(|file| is_locked_by_others(&file)) {
-        return Err(refused(&target, "the ledger there is open; close it in every process first"));
-    }
-    let copy = backup.copy_to(&target, progress)?;
-    if there {
-        move_aside(&target, moment).map_err(|error| refused(&target, &error.to_string()))?;
-    }
-    copy.finish(&backup.info, BACKUP_MODE)
 }
 
 /// Moves a ledger's files to names of their own; its anchor is copied, and stays until the new one takes its place.
-fn move_aside(target: &Path, moment: &str) -> std::io::Result<()> {
-    let aside = files::beside(target, &format!(".replaced-{moment}"));
+fn move_aside(target: &Path, moment_ms: i64) -> std::io::Result<PathBuf> {
+    let aside = files::beside(target, &format!(".replaced-{moment_ms}"));
     let anchor = anchor_path(target);
     if anchor.exists() {
         std::fs::copy(&anchor, anchor_path(&aside))?;
@@ -161,7 +173,8 @@ fn move_aside(target: &Path, moment: &str) -> std::io::Result<()> {
         }
     }
     files::remove_if_there(&files::beside(target, "-shm"))?;
-    files::sync_directory(target)
+    files::sync_directory(target)?;
+    Ok(aside)
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> Error {
@@ -169,6 +182,5 @@ fn failed(path: &Path, error: &std::io::Error) -> Error {
 }
 
 fn refused(path: &Path, why: &str) -> Error {
-    let name: OsString = path.as_os_str().to_owned();
-    Error::Config(format!("cannot restore to {}: {why}", Path::new(&name).display()))
+    Error::Config(format!("cannot restore to {}: {why}", path.display()))
 }

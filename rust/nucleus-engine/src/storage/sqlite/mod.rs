@@ -49,7 +49,7 @@ use crate::access::{Grant, GrantQuery, ProjectionState, Question, Viewer};
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
-use crate::storage::{EndOfChain, FieldIndex, FieldValues, OpenTransaction, Progress, Stats, StorageBackend};
+use crate::storage::{EndOfChain, FieldIndex, FieldValues, OpenTransaction, Progress, Restored, Stats, StorageBackend};
 
 /// Read connections kept for the next read.
 const MAX_IDLE_READERS: usize = 8;
@@ -350,6 +350,15 @@ impl StorageBackend for SqliteStorage {
 
     fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>> {
         self.run_backup(path, progress)
+    }
+
+    fn restore_to(&self, target: &Path, replace: bool, progress: Progress<'_>) -> Result<Restored> {
+        self.guard()?;
+        self.run_restore(target, replace, progress)
+    }
+
+    fn scrub_pending(&self) -> bool {
+        self.scrub_pending.load(Ordering::Relaxed)
     }
 
     fn stats(&self) -> Result<Stats> {

@@ -212,18 +212,3 @@ pub(super) fn hash_at(connection: &Connection, seq: u64) -> Result<Option<Hash>>
 fn hash_in(row: &Row<'_>, index: usize) -> Option<Hash> {
     blob(row.get_ref(index).ok()?)?.try_into().ok().map(Hash)
 }
-
-/// All rows of a statement that selects [`COLUMNS`].
-pub(super) fn read_entries(
-    statement: &mut rusqlite::Statement<'_>,
-    parameters: impl rusqlite::Params,
-    ledger_hash: &Hash,
-) -> Result<Vec<ChainEntry>> {
-    let doing = "reading entries";
-    let mut rows = statement.query(parameters).doing(doing)?;
-    let mut entries = Vec::new();
-    while let Some(row) = rows.next().doing(doing)? {
-        entries.push(read_entry(row, ledger_hash)?);
-    }
-    Ok(entries)
-}

@@ -121,7 +121,8 @@ impl SqliteStorage {
             let next = AtomicUsize::new(0);
             let work = Work { plan: &plan, means: &means, course: &course, next: &next };
             let report = report(&connection, Joined::of(work.take_units(&connection, progress)?))?;
-            snapshot.end()?;
+            // Ending it has nothing to say that could matter more than what was found.
+            drop(snapshot);
             Ok(report)
         })?;
         reports.into_iter().next().ok_or(Error::Closed)
@@ -376,8 +377,17 @@ fn check_structure(connection: &Connection, deep: bool) -> Result<Vec<String>> {
     let mut statement = connection.prepare(&format!("PRAGMA {check}({MOST_STRUCTURE_FAULTS})")).doing(doing)?;
     let mut rows = statement.query([]).doing(doing)?;
     let mut faults = Vec::new();
-    while let Some(row) = rows.next().doing(doing)? {
-        let message: String = row.get(0).doing(doing)?;
+    loop {
+        let message: String = match rows.next() {
+            Ok(None) => break,
+            Ok(Some(row)) => row.get(0).doing(doing)?,
+            // What is so damaged that the check itself gives up.
+            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+                faults.push(error.to_string());
+                break;
+            }
+            Err(error) => return Err(error).doing(doing),
+        };
         // One row may hold what it says of many pages, a line each.
         let lines = message.lines().filter(|line| *line != "ok" && !line.starts_with("***"));
         faults.extend(lines.take(MOST_STRUCTURE_FAULTS as usize).map(str::to_owned));

@@ -196,6 +196,8 @@ impl SqliteStorage {
                 return Err(Error::Closed);
             };
             if self.empty_log(connection)? {
+                // Else a power cut could bring the log back as it was.
+                self.sync_log()?;
                 return Ok(true);
             }
         }
