@@ -9,7 +9,7 @@ from typing import Any, Self
 from nucleus._core import ChainEntry, Engine, QueryPage, Record, VerificationReport
 from nucleus.access.config import AccessConfig
 from nucleus.access.service import LedgerAccess
-from nucleus.auth.context import RequestContext, require_oid
+from nucleus.auth.context import RequestContext, names_requester, require_oid
 from nucleus.errors import ConfigError, InvalidRecordError
 from nucleus.exporting import BinaryWriter, read_pages, write_export
 from nucleus.modules.config import ModuleConfig
@@ -135,10 +135,11 @@ class Ledger:
         """Return True where grants decide what a requester may do, False where everyone may do everything."""
         return self._engine.access() is not None
 
+    @names_requester
     def append(
         self,
         record: Record | Mapping[str, Any],
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         unique: bool = False,
         expected_head: str | None = None,
@@ -163,10 +164,11 @@ class Ledger:
         requester_oid = require_oid(context)
         return self._engine.append(_as_record(record), requester_oid, unique=unique, expected_head=expected_head)
 
+    @names_requester
     def append_batch(
         self,
         records: Iterable[Record | Mapping[str, Any]],
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         expected_head: str | None = None,
     ) -> list[ChainEntry]:
@@ -189,7 +191,8 @@ class Ledger:
         batch = records if isinstance(records, list | tuple) else list(records)
         return self._engine.append_batch(batch, requester_oid, expected_head=expected_head)
 
-    def get(self, hash: str, context: RequestContext | None = None) -> ChainEntry | None:
+    @names_requester
+    def get(self, hash: str, context: RequestContext) -> ChainEntry | None:
         """Return the entry with this hash (64 hexadecimal digits), or None.
 
         Raises:
@@ -197,9 +200,8 @@ class Ledger:
         """
         return self._engine.get(hash, require_oid(context))
 
-    def get_by_id(
-        self, id: str, context: RequestContext | None = None, *, stream: str | None = None
-    ) -> ChainEntry | None:
+    @names_requester
+    def get_by_id(self, id: str, context: RequestContext, *, stream: str | None = None) -> ChainEntry | None:
         """Return the newest entry whose record has this id, or None.
 
         Args:
@@ -212,7 +214,8 @@ class Ledger:
         """
         return self._engine.get_by_id(id, require_oid(context), stream=stream)
 
-    def history(self, id: str, context: RequestContext | None = None, *, stream: str | None = None) -> list[ChainEntry]:
+    @names_requester
+    def history(self, id: str, context: RequestContext, *, stream: str | None = None) -> list[ChainEntry]:
         """Return all entries whose record has this id, in chain order; with ``stream``, those in it.
 
         Raises:
@@ -220,7 +223,8 @@ class Ledger:
         """
         return self._engine.history(id, require_oid(context), stream=stream)
 
-    def query(self, filters: QueryFilters, context: RequestContext | None = None) -> QueryPage:
+    @names_requester
+    def query(self, filters: QueryFilters, context: RequestContext) -> QueryPage:
         """Return one page of the entries that match the filters.
 
         Raises:
@@ -252,14 +256,15 @@ class Ledger:
         payload: Mapping[str, Any],
         after: str | None,
         limit: int,
-        context: RequestContext | None,
+        context: RequestContext,
     ) -> list[str]:
         """Return distinct values of a payload member that a module declares, for the handles."""
         requester_oid = require_oid(context)
         return self._engine.field_values(stream, field, requester_oid, payload=dict(payload), after=after, limit=limit)
 
+    @names_requester
     def entries(
-        self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
+        self, context: RequestContext, *, start_seq: int = 0, end_seq: int | None = None
     ) -> Iterator[ChainEntry]:
         """Iterate over the chain in order, in bounded memory.
 
@@ -273,8 +278,9 @@ class Ledger:
         """
         return chain.from_iterable(self.pages(context, start_seq=start_seq, end_seq=end_seq))
 
+    @names_requester
     def pages(
-        self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
+        self, context: RequestContext, *, start_seq: int = 0, end_seq: int | None = None
     ) -> Iterator[list[ChainEntry]]:
         """Iterate over the same entries as :meth:`entries`, in the pages they are read in: lists of up to 1,000.
 
@@ -326,7 +332,8 @@ class Ledger:
         """Return True when the ledger is kept in a file, False when it is in memory only."""
         return self._engine.path is not None
 
-    def redact(self, hash: str, reason: str, context: RequestContext | None = None) -> ChainEntry:
+    @names_requester
+    def redact(self, hash: str, reason: str, context: RequestContext) -> ChainEntry:
         """Erase the payload and the salt of one entry for good; the chain stays valid.
 
         Args:
@@ -364,10 +371,11 @@ class Ledger:
         """
         return self._engine.backup(os.fspath(path), progress)
 
+    @names_requester
     def export(
         self,
         target: str | os.PathLike[str] | BinaryWriter,
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         progress: Progress | None = None,
     ) -> int:
@@ -392,7 +400,8 @@ class Ledger:
         self._engine.authorise_export(requester_oid)
         return write_export(self._engine, target, requester_oid, progress)
 
-    def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext | None = None) -> int:
+    @names_requester
+    def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext) -> int:
         """Append entries of an export unchanged, all or none, each verified to continue this chain.
 
         :func:`nucleus.import_ledger` reads a whole export into a new file with it.

@@ -98,6 +98,7 @@ impl SqliteStorage {
             readers: Mutex::new(vec![reader]),
             lookup: Lookup::default(),
             many_grants: ManyGrants::default(),
+            streams_of_ids: super::homonyms::StreamsOfIds::default(),
             field_indexes: RwLock::default(),
             anchor: OnceLock::new(),
             watch,

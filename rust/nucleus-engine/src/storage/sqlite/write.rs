@@ -335,7 +335,7 @@ impl WriteTransaction for Transaction {
                 .doing(doing)?;
             self.head = Some(Head { seq: entry.seq, hash: entry.hash });
             self.hashes.push(entry.hash);
-            self.uncommitted.note(entry.seq as i64, &entry.record.id);
+            self.uncommitted.note(entry.seq as i64, &entry.record.id, &entry.record.stream);
         }
         Ok(())
     }
@@ -424,7 +424,7 @@ impl WriteTransaction for Transaction {
             self.head = part.head;
             self.hashes.truncate(part.entries);
             self.changed = part.changed;
-            self.uncommitted = Uncommitted::new(self.first_seq as i64);
+            self.uncommitted.take_back(part.entries);
         }
         execute(&self.connection, "RELEASE part").doing(doing)
     }
