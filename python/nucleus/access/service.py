@@ -160,7 +160,7 @@ class LedgerAccess:
             AccessDeniedError: ``context`` is neither the principal's nor the administrator's.
             ConfigError: the cursor is not one that a list with these filters answered, or ``limit`` is out of bounds.
         """
-        self._access.authorise_inquiry(require_oid(context), principal_oid=_principal(principal_oid))
+        self._authorise(context, principal_oid=_principal(principal_oid))
         streams = self._access.streams_of_kind(filters.kind)
         items: builtins.list[Resource] = []
         place = _read_cursor(filters.cursor, len(streams))
@@ -178,7 +178,7 @@ class LedgerAccess:
             ContextRequiredError: nobody asks.
             AccessDeniedError: ``context`` is neither the principal's nor the administrator's.
         """
-        self._access.authorise_inquiry(require_oid(context), principal_oid=_principal(principal_oid))
+        self._authorise(context, principal_oid=_principal(principal_oid))
         return [_grant(row) for row in self._access.grants(principal_oid=principal_oid)]
 
     @names_requester
@@ -222,8 +222,7 @@ class LedgerAccess:
         """
         _refuse_members(resource, "in an explanation")
         kind, resource_id = _named(resource)
-        requester_oid = require_oid(context)
-        self._access.authorise_inquiry(requester_oid, principal_oid=principal_oid, resource=(kind, resource_id))
+        requester_oid = self._authorise(context, principal_oid=principal_oid, resource=(kind, resource_id))
         return self._explain(principal_oid, scope, (kind, resource_id), at, requester_oid)
 
     @names_requester
@@ -266,8 +265,23 @@ class LedgerAccess:
     def _governed(self, resource: ResourcePredicate, context: RequestContext) -> tuple[str, str]:
         _refuse_members(resource, "here")
         named = _named(resource)
-        self._access.authorise_inquiry(require_oid(context), resource=named)
+        self._authorise(context, resource=named)
         return named
+
+    def _authorise(
+        self,
+        context: RequestContext,
+        *,
+        principal_oid: str | None = None,
+        resource: tuple[str, str] | None = None,
+    ) -> str:
+        """Return who asks, if they may be told of the principal or of the resource."""
+        requester_oid = require_oid(context)
+        try:
+            self._access.authorise_inquiry(requester_oid, principal_oid=principal_oid, resource=resource)
+        except UnicodeEncodeError as error:
+            raise _not_utf8(error) from None
+        return requester_oid
 
     def _explain(
         self,

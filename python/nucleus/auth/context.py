@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from inspect import signature
 from types import FunctionType, MappingProxyType
 from typing import Any, TypeVar, cast
 
@@ -79,6 +80,7 @@ def names_requester(function: _Function) -> _Function:
     ContextRequiredError and no TypeError.
     """
     plain = cast(FunctionType, function)
+    vars(plain)["__signature__"] = signature(plain)
     code = plain.__code__
     if "context" in code.co_varnames[: code.co_argcount]:
         # It is the last of the positional parameters, none of which has a default of its own.
