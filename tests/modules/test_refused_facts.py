@@ -1,4 +1,4 @@
-"""What handles state as a fact, they refuse to whoever may not read it: alike whether there is such a resource or not."""
+"""What handles state as a fact, they refuse to whoever may not read it: alike whether there is a resource or not."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,7 +20,10 @@ FACTS: dict[str, tuple[str, Fact]] = {
     "balance": ("token", lambda ledger, named, who: ledger.modules.get("token").balance(named, ALICE.oid, who)),
     "supply": ("token", lambda ledger, named, who: ledger.modules.get("token").supply(named, who)),
     "holders": ("token", lambda ledger, named, who: list(ledger.modules.get("token").holders(named, context=who))),
-    "token history": ("token", lambda ledger, named, who: list(ledger.modules.get("token").history(named, context=who))),
+    "token history": (
+        "token",
+        lambda ledger, named, who: list(ledger.modules.get("token").history(named, context=who)),
+    ),
     "account history": (
         "token",
         lambda ledger, named, who: list(ledger.modules.get("token").history(named, account_oid=ALICE.oid, context=who)),

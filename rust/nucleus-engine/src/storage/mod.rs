@@ -160,6 +160,9 @@ pub trait WriteTransaction: Send {
     /// The newest entry with this record id in a stream before `seq`, with what this transaction wrote.
     fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>>;
 
+    /// Whether one of these streams has an entry with this record id before `seq`, with what this transaction wrote.
+    fn any_version_before(&mut self, id: &str, streams: &[&str], seq: u64) -> Result<bool>;
+
     /// As [`StorageBackend::range`], with what this transaction wrote.
     fn range(&mut self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>>;
 

@@ -143,7 +143,8 @@ impl Versions<'_> {
         Ok(streams.into_iter().take(MOST_NAMED).collect())
     }
 
-    fn streams_at(&self, seqs: &[i64], id: &str) -> Result<BTreeSet<String>> {
+    /// The streams of those of these entries that have an id.
+    pub(super) fn streams_at(&self, seqs: &[i64], id: &str) -> Result<BTreeSet<String>> {
         let doing = "reading the streams of an id";
         let sql = "SELECT stream FROM entries WHERE seq = ?1 AND record_id = ?2";
         let mut statement = self.connection.prepare_cached(sql).doing(doing)?;

@@ -201,6 +201,24 @@ impl<'a> Versions<'a> {
         self.newest(id, stream, Span { before: seq, ..Span::ALL })
     }
 
+    /// Whether one of these streams has an entry with this id before `seq`. The streams may be many, and so may the entries
+    /// with the id in other streams: the fewer are looked at.
+    pub(super) fn any_version_before(&mut self, id: &str, streams: &[&str], seq: i64) -> Result<bool> {
+        let before = Span { before: seq, ..Span::ALL };
+        if streams.len() > 1 {
+            let seqs = self.candidates(id, before, Order::Descending, streams.len())?;
+            if seqs.len() < streams.len() {
+                return Ok(self.streams_at(&seqs, id)?.iter().any(|stream| streams.contains(&stream.as_str())));
+            }
+        }
+        for stream in streams {
+            if self.newest(id, stream, before)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// The newest entry with this id in a stream, if a viewer sees it. What they may not read costs what is not there does:
     /// grants are asked first.
     pub(super) fn newest_seen(&mut self, id: &str, stream: &str, viewer: &Viewer) -> Result<Option<ChainEntry>> {

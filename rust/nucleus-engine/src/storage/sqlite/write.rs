@@ -348,6 +348,10 @@ impl WriteTransaction for Transaction {
         self.versions().version_before(id, stream, seq as i64)
     }
 
+    fn any_version_before(&mut self, id: &str, streams: &[&str], seq: u64) -> Result<bool> {
+        self.versions().any_version_before(id, streams, seq as i64)
+    }
+
     fn range(&mut self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
         self.storage.read_range(&self.connection, first_seq, limit)
     }
