@@ -377,3 +377,38 @@ impl<'a> Versions<'a> {
         self.connection.prepare_cached(sql).doing(doing)?.exists((seq, id, stream)).doing(doing)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a failure here is a failed test
+mod tests {
+    use super::*;
+
+    fn written(connection: &Connection, seq: i64, id: &str, stream: &str) {
+        connection.execute("INSERT INTO entries VALUES (?1, ?2, ?3)", (seq, id, stream)).unwrap();
+    }
+
+    #[test]
+    fn what_is_taken_back_is_forgotten_and_what_follows_is_found() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute("CREATE TABLE entries(seq INTEGER PRIMARY KEY, record_id TEXT, stream TEXT)", ()).unwrap();
+        let mut uncommitted = Uncommitted::new(10);
+        for (seq, stream) in [(10, "a"), (11, "b"), (12, "a")] {
+            written(&connection, seq, "x", stream);
+        }
+        assert_eq!(uncommitted.seqs(&connection, "x", None, 13).unwrap(), [10, 11, 12]);
+        assert_eq!(uncommitted.seqs(&connection, "x", Some("a"), 13).unwrap(), [10, 12]);
+
+        connection.execute("DELETE FROM entries WHERE seq > 10", ()).unwrap();
+        uncommitted.take_back(1);
+        assert_eq!(uncommitted.seqs(&connection, "x", Some("b"), 11).unwrap(), [0_i64; 0]);
+        written(&connection, 11, "y", "b");
+        uncommitted.note(11, "y", "b");
+        written(&connection, 12, "x", "b");
+        assert_eq!(uncommitted.seqs(&connection, "x", None, 13).unwrap(), [10, 12]);
+        assert_eq!(uncommitted.seqs(&connection, "y", Some("b"), 13).unwrap(), [11]);
+
+        uncommitted.take_back(0);
+        connection.execute("DELETE FROM entries", ()).unwrap();
+        assert_eq!(uncommitted.seqs(&connection, "x", None, 10).unwrap(), [0_i64; 0]);
+    }
+}
