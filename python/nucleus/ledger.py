@@ -150,8 +150,13 @@ class Ledger:
             record: a :class:`~nucleus.Record`, or a mapping ``{id, stream, payload, timestamp?, meta?}``.
             context: who asks; recorded as ``meta.requester_oid``.
             unique: answer the existing entry when the same id with the same content is there already, so that a retry
-                appends nothing twice.
+                appends nothing twice. Where access control is on, only entries of the same resource count: others may
+                use the id in streams of other kinds.
             expected_head: append only if the chain ends in this hash (64 hexadecimal digits).
+
+        Returns:
+            The entry. Where a module completed the record and who asks may write the resource but not read it, it comes
+            without its payload, as if it were redacted.
 
         Raises:
             ContextRequiredError: nobody asks.
@@ -211,6 +216,8 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
+            ConflictError: access control is on, no stream is named, and who asks sees the id in streams of more than
+                one kind of resources; the message names streams.
         """
         return self._engine.get_by_id(id, require_oid(context), stream=stream)
 
@@ -220,6 +227,7 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
+            ConflictError: as for :meth:`get_by_id`.
         """
         return self._engine.history(id, require_oid(context), stream=stream)
 
@@ -229,7 +237,8 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
-            ConfigError: the cursor is not one that a query with these filters answered.
+            ConfigError: the cursor is not one that a query with these filters answered, or the filters are out of their
+                bounds.
             InvalidRecordError: a value of ``filters.payload`` has no canonical form.
         """
         return self._engine.query(

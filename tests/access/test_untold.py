@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from tests.access.conftest import ADMIN, ALICE, APP, BOB, CAROL, ISSUER, STRANGER, access_of, open_ledger
@@ -13,12 +13,16 @@ from nucleus import (
     ConfigError,
     ConflictError,
     Ledger,
+    Module,
+    ModuleConfig,
+    ModuleContext,
     NucleusError,
     Record,
     RecordRefusedError,
     RequestContext,
+    create_ledger,
 )
-from nucleus.access import AclGrant, Explanation, ResourcePredicate
+from nucleus.access import AccessConfig, AclGrant, Explanation, ResourcePredicate
 
 SECRET = Record("s-1", "secrets", {"n": 1})
 WRONG = "0" * 64
@@ -130,7 +134,37 @@ def test_what_a_seller_could_read_they_are_answered() -> None:
         assert ledger.get(sold.hash, ALICE) is None
 
 
-def test_modules_hear_of_the_whole_entry_whoever_appends(ledger: Ledger) -> None:
+class Completes(Module):
+    """Completes what is appended from what stands before, and keeps what it hears of."""
+
+    streams = ("counters",)
+    heard: ClassVar[list[Any]] = []
+
+    def before_append(self, record: Record, context: ModuleContext) -> Record | None:
+        if record.stream != "counters":
+            return None
+        before = context.get_by_id(record.id, stream="counters")
+        count = 1 if before is None else before.record.payload["count"] + 1
+        return Record(record.id, record.stream, {"count": count}, record.timestamp, record.meta)
+
+    def after_append(self, entry: ChainEntry, context: ModuleContext) -> None:
+        self.heard.append(entry.record.payload)
+
+
+def test_modules_hear_of_the_whole_entry_whoever_appends() -> None:
+    Completes.heard.clear()
+    modules = [ModuleConfig("Completes", "1.0.0", implementation=Completes)]
+    with create_ledger("untold", modules=modules, access=AccessConfig(ADMIN.oid)) as ledger:
+        counter = Record("c-1", "counters", {})
+        assert ledger.append(counter, ALICE).record.payload == {"count": 1}
+        access_of(ledger).grant(AclGrant("counters", "c-1", BOB.oid, "write"), ALICE)
+        answers = [ledger.append(counter, BOB), *ledger.append_batch([counter, Record("b-1", "notes", {"n": 1})], BOB)]
+        assert [answer.redacted for answer in answers] == [True, True, False], "what bob said himself is answered"
+        assert Completes.heard == [{"count": 1}, {"count": 2}, {"count": 3}, {"n": 1}]
+        assert ledger.verify().valid
+
+
+def test_a_refusal_does_not_say_where_an_entry_stands(ledger: Ledger) -> None:
     connect = ledger.modules.get("connect")
     connect.grant("c-1", subject_oid=ALICE.oid, app_oid=APP.oid, scopes=["a"], context=ALICE)
     access_of(ledger).grant(AclGrant("connect_grant", "c-1", BOB.oid, "write"), ALICE)

@@ -40,7 +40,7 @@ use self::lookup::{Extent, Key, Lookup};
 use self::places::ManyGrants;
 use self::rows::read_head;
 use self::schema::LedgerInfo;
-use self::versions::Versions;
+use self::versions::{NewestKnown, Versions};
 use crate::access::{Asker, Grant, GrantQuery, ProjectionState, Question, Viewer};
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
@@ -74,6 +74,7 @@ pub struct SqliteStorage {
     lookup: Lookup,
     many_grants: ManyGrants,
     streams_of_ids: StreamsOfIds,
+    newest_known: NewestKnown,
     /// The declared indexes that the database has. Replaced as a whole; read for a moment.
     field_indexes: RwLock<Arc<Vec<FieldIndex>>>,
     /// Unset in memory, when opened read-only, and until the chain has been accepted.

@@ -99,6 +99,7 @@ impl SqliteStorage {
             lookup: Lookup::default(),
             many_grants: ManyGrants::default(),
             streams_of_ids: super::homonyms::StreamsOfIds::default(),
+            newest_known: super::versions::NewestKnown::default(),
             field_indexes: RwLock::default(),
             anchor: OnceLock::new(),
             watch,

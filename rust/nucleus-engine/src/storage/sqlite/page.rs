@@ -141,22 +141,30 @@ impl Versions<'_> {
         {
             places = Some(self.places_of_id(id, filters)?);
         }
-        match places {
-            Some(places) => {
-                let streams = self.parts(places.streams, &base, filters.viewer.as_ref())?;
-                let candidates = Candidates { ids: places.ids, streams, condition: &condition };
-                self.scan_candidates(filters, &scan, &candidates, visit)
-            }
-            None => {
-                condition.within(scan.span);
-                let mut sql = condition.select(scan.columns, index.as_ref(), filters.order);
-                if let Some(most_rows) = scan.most_rows {
-                    sql.push_str(" LIMIT ?");
-                    condition.values.push(Value::Integer(i64::try_from(most_rows).unwrap_or(i64::MAX)));
-                }
-                self.run(&sql, &condition.values, visit).map(|_| ())
-            }
+        let Some(places) = places else {
+            return self.scan_plainly(filters, &scan, condition, index.as_ref(), visit);
+        };
+        let streams = self.parts(places.streams, &base, filters.viewer.as_ref())?;
+        let candidates = Candidates { ids: places.ids, streams, condition: &condition };
+        self.scan_candidates(filters, &scan, &candidates, visit)
+    }
+
+    /// The same in one statement, by an index or through the chain.
+    fn scan_plainly(
+        &mut self,
+        filters: &QueryFilters,
+        scan: &Scan<'_>,
+        mut condition: Condition,
+        index: Option<&FieldIndex>,
+        visit: &mut dyn FnMut(&mut Self, &Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        condition.within(scan.span);
+        let mut sql = condition.select(scan.columns, index, filters.order);
+        if let Some(most_rows) = scan.most_rows {
+            sql.push_str(" LIMIT ?");
+            condition.values.push(Value::Integer(i64::try_from(most_rows).unwrap_or(i64::MAX)));
         }
+        self.run(&sql, &condition.values, visit).map(|_| ())
     }
 
     /// Whether a viewer could see an entry with this id, in this stream where one is given: grants are asked, not entries.

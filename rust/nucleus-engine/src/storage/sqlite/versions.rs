@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
 
 use nucleus_core::ChainEntry;
 use nucleus_core::hash::record_id_prefix;
@@ -20,6 +21,9 @@ const CHUNK: usize = 8;
 
 /// Records of which the newest version is noted while one page is read.
 const MOST_NOTED: usize = 64;
+
+/// Records of which the newest version is remembered from one read to another.
+const MOST_KNOWN: usize = 4_096;
 
 /// Seqs of what a transaction has written, which the shared look-up map must not know yet: by record id, and by stream and
 /// record id, for an id may be in use in any number of streams. As in that map, they only name candidates.
@@ -90,6 +94,38 @@ impl Uncommitted {
             self.add(row.get(0).doing(doing)?, text(1).doing(doing)?, text(2).doing(doing)?);
         }
         Ok(())
+    }
+}
+
+/// The newest version of records for which it took long to find, because their ids are in use in many streams. Entries stay:
+/// only what came since need be looked at.
+#[derive(Debug, Default)]
+pub(super) struct NewestKnown {
+    /// By record id and stream. Held for moments.
+    known: Mutex<HashMap<(String, String), Newest>>,
+}
+
+/// What the entries below a seq came to.
+#[derive(Debug, Clone, Copy)]
+struct Newest {
+    seq: Option<i64>,
+    below: i64,
+}
+
+impl NewestKnown {
+    /// What is known of the whole of a span that reaches as far, at least.
+    fn get(&self, id: &str, stream: &str, span: Span) -> Option<Newest> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let newest = *known.get(&(id.to_owned(), stream.to_owned()))?;
+        (span.after == Span::ALL.after && newest.below <= span.before).then_some(newest)
+    }
+
+    fn remember(&self, id: &str, stream: &str, newest: Newest) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() >= MOST_KNOWN {
+            known.clear();
+        }
+        known.insert((id.to_owned(), stream.to_owned()), newest);
     }
 }
 
@@ -272,25 +308,42 @@ impl<'a> Versions<'a> {
         }
         let committed = Span { before: span.before.min(self.extent.committed_below), ..span };
         let (mut of_id, mut of_stream) = (committed, committed);
+        let mut known = None;
         let mut chunk = CHUNK;
-        loop {
+        let (newest, found) = loop {
             let seqs = self.committed(id, of_id, Order::Descending, chunk)?;
-            let long = chunk > CHUNK;
-            for seq in &seqs {
-                if let Some(found) = read(self, *seq)? {
-                    return Ok((Some(found), long));
+            let confirmed = seqs.iter().find_map(|seq| read(self, *seq).map(|found| Some((*seq, found?))).transpose());
+            if let Some((seq, found)) = confirmed.transpose()? {
+                if chunk == CHUNK {
+                    return Ok((Some(found), false));
                 }
+                break (Some(seq), Some(found));
             }
             match seqs.last() {
                 Some(last) if seqs.len() == chunk => of_id.before = *last,
-                _ => return Ok((None, long)),
+                _ if chunk == CHUNK && known.is_none() => return Ok((None, false)),
+                _ => break (known, None),
+            }
+            if chunk == CHUNK
+                && let Some(newest) = self.storage.newest_known.get(id, stream, committed)
+            {
+                // What was looked through before need not be again.
+                (of_id.after, of_stream.after) = (newest.below - 1, newest.below - 1);
+                known = newest.seq;
             }
             match self.in_stream(id, stream, of_stream, chunk)? {
-                Turn::Found(seq) => return Ok((read(self, seq)?, true)),
-                Turn::Exhausted => return Ok((None, true)),
+                Turn::Found(seq) => break (Some(seq), None),
+                Turn::Exhausted => break (known, None),
                 Turn::NotFrom(seq) => of_stream.before = seq,
             }
             chunk *= 2;
+        };
+        if span == Span::ALL {
+            self.storage.newest_known.remember(id, stream, Newest { seq: newest, below: committed.before });
+        }
+        match (newest, found) {
+            (Some(seq), None) => Ok((read(self, seq)?, true)),
+            (_, found) => Ok((found, true)),
         }
     }
 
