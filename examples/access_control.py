@@ -46,7 +46,7 @@ with create_ledger(
     an_hour = AclGrant("asset", "piano-1", auditor.oid, "read", exp=int(time.time()) + 3600)
     (shared,) = access.grant(an_hour, context=alice)
     say("the auditor sees the piano", ledger.get(registered.hash, context=auditor) == registered)
-    visible = access.list(auditor.oid, ResourceFilters(kind="asset"))
+    visible = access.list(auditor.oid, ResourceFilters(kind="asset"), context=festival)
     say("and nothing else", [resource.id for resource in visible.items] == ["piano-1"])
 
     # Who may read may not pass it on: only `full` can grant, and nobody widens their own rights.
@@ -75,9 +75,9 @@ with create_ledger(
         print("refused:", refusal)
 
     # 5. A year later somebody asks. The chain answers, and every answer names the entry that it rests on.
-    answer = access.explain(auditor.oid, "read", piano)
+    answer = access.explain(auditor.oid, "read", piano, context=festival)
     say(f"why not: {answer.reason}", not answer.allowed)
-    answer = access.explain(auditor.oid, "read", piano, at=sold.seq)
+    answer = access.explain(auditor.oid, "read", piano, at=sold.seq, context=festival)
     say(f"why then: {answer.reason}", answer.period is not None and answer.period.hash == shared.hash)
     for seq in range(len(ledger)):
         may = access.check(auditor.oid, "read", piano, at=seq)

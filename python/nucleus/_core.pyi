@@ -319,6 +319,7 @@ class AccessControl:
         kind: str,
         id: str,
         *,
+        requester_oid: str | None = None,
         at_seq: int | None = None,
         at_time: int | None = None,
     ) -> tuple[bool, str, tuple[Any, ...] | None]: ...

@@ -11,7 +11,7 @@ from typing import Any, Self, TypedDict, TypeVar, Unpack
 from nucleus._core import ChainEntry, QueryPage, Record, VerificationReport
 from nucleus.access.aio import AsyncLedgerAccess
 from nucleus.access.config import AccessConfig
-from nucleus.auth.context import RequestContext
+from nucleus.auth.context import RequestContext, names_requester
 from nucleus.errors import ForkedLedgerError, LedgerClosedError
 from nucleus.exporting import BinaryWriter
 from nucleus.ledger import Ledger, Progress, create_ledger
@@ -120,10 +120,11 @@ class AsyncLedger:
         """Return True when the ledger is kept in a file, False when it is in memory only. Does not wait."""
         return self._ledger.has_storage()
 
+    @names_requester
     async def append(
         self,
         record: Record | Mapping[str, Any],
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         unique: bool = False,
         expected_head: str | None = None,
@@ -131,10 +132,11 @@ class AsyncLedger:
         """Append one record; see :meth:`nucleus.Ledger.append`."""
         return await self._run(lambda: self._ledger.append(record, context, unique=unique, expected_head=expected_head))
 
+    @names_requester
     async def append_batch(
         self,
         records: Iterable[Record | Mapping[str, Any]],
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         expected_head: str | None = None,
     ) -> list[ChainEntry]:
@@ -143,28 +145,29 @@ class AsyncLedger:
         batch = list(records)
         return await self._run(lambda: self._ledger.append_batch(batch, context, expected_head=expected_head))
 
-    async def get(self, hash: str, context: RequestContext | None = None) -> ChainEntry | None:
+    @names_requester
+    async def get(self, hash: str, context: RequestContext) -> ChainEntry | None:
         """Return the entry with this hash, or None; see :meth:`nucleus.Ledger.get`."""
         return await self._run(lambda: self._ledger.get(hash, context))
 
-    async def get_by_id(
-        self, id: str, context: RequestContext | None = None, *, stream: str | None = None
-    ) -> ChainEntry | None:
+    @names_requester
+    async def get_by_id(self, id: str, context: RequestContext, *, stream: str | None = None) -> ChainEntry | None:
         """Return the newest entry whose record has this id, or None; see :meth:`nucleus.Ledger.get_by_id`."""
         return await self._run(lambda: self._ledger.get_by_id(id, context, stream=stream))
 
-    async def history(
-        self, id: str, context: RequestContext | None = None, *, stream: str | None = None
-    ) -> list[ChainEntry]:
+    @names_requester
+    async def history(self, id: str, context: RequestContext, *, stream: str | None = None) -> list[ChainEntry]:
         """Return all entries whose record has this id; see :meth:`nucleus.Ledger.history`."""
         return await self._run(lambda: self._ledger.history(id, context, stream=stream))
 
-    async def query(self, filters: QueryFilters, context: RequestContext | None = None) -> QueryPage:
+    @names_requester
+    async def query(self, filters: QueryFilters, context: RequestContext) -> QueryPage:
         """Return one page of the entries that match; see :meth:`nucleus.Ledger.query`."""
         return await self._run(lambda: self._ledger.query(filters, context))
 
+    @names_requester
     def entries(
-        self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
+        self, context: RequestContext, *, start_seq: int = 0, end_seq: int | None = None
     ) -> AsyncIterator[ChainEntry]:
         """Iterate over the chain in order with ``async for``; see :meth:`nucleus.Ledger.entries`."""
         return self._entries(self._ledger.pages(context, start_seq=start_seq, end_seq=end_seq))
@@ -208,7 +211,8 @@ class AsyncLedger:
         """Verify the chain and the database that holds it; see :meth:`nucleus.Ledger.verify_storage`."""
         return await self._run(lambda: self._ledger.verify_storage(progress=progress))
 
-    async def redact(self, hash: str, reason: str, context: RequestContext | None = None) -> ChainEntry:
+    @names_requester
+    async def redact(self, hash: str, reason: str, context: RequestContext) -> ChainEntry:
         """Erase the payload of one entry for good; see :meth:`nucleus.Ledger.redact`."""
         return await self._run(lambda: self._ledger.redact(hash, reason, context))
 
@@ -216,10 +220,11 @@ class AsyncLedger:
         """Write a copy to a new file; see :meth:`nucleus.Ledger.backup`. ``progress`` is called in another thread."""
         return await self._run(lambda: self._ledger.backup(path, progress=progress))
 
+    @names_requester
     async def export(
         self,
         target: str | os.PathLike[str] | BinaryWriter,
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         progress: Progress | None = None,
     ) -> int:
@@ -229,7 +234,8 @@ class AsyncLedger:
         """
         return await self._run(lambda: self._ledger.export(target, context, progress=progress))
 
-    async def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext | None = None) -> int:
+    @names_requester
+    async def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext) -> int:
         """Append entries of an export unchanged; see :meth:`nucleus.Ledger.import_entries`."""
         batch = list(entries)
         return await self._run(lambda: self._ledger.import_entries(batch, context))

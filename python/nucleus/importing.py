@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nucleus._core import ChainEntry
-from nucleus.auth.context import RequestContext, require_oid
+from nucleus.auth.context import RequestContext, names_requester, require_oid
 from nucleus.errors import ConfigError, IntegrityError, InvalidRecordError
 from nucleus.exporting import ExportHeader
 from nucleus.json_lines import BinaryReader, NumberedLine, batches, max_line_bytes, numbered_lines
@@ -18,10 +18,11 @@ _ANCHOR = ".anchor"
 _COMPANIONS = ("-wal", "-shm", _ANCHOR)
 
 
+@names_requester
 def import_ledger(
     source: str | os.PathLike[str] | BinaryReader,
     path: str | os.PathLike[str],
-    context: RequestContext | None = None,
+    context: RequestContext,
     *,
     max_record_bytes: int = 16_777_216,
     progress: Progress | None = None,
@@ -84,7 +85,7 @@ def _check_target(target: Path) -> None:
 
 
 def _fill(
-    path: Path, source: BinaryReader, context: RequestContext | None, max_record_bytes: int, progress: Progress | None
+    path: Path, source: BinaryReader, context: RequestContext, max_record_bytes: int, progress: Progress | None
 ) -> ExportHeader:
     """Write all entries into a new ledger, and verify it against the header."""
     lines = numbered_lines(source, max_line_bytes(max_record_bytes))

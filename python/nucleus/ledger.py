@@ -10,7 +10,7 @@ from typing import Any, Self
 from nucleus._core import ChainEntry, Engine, QueryPage, Record, VerificationReport
 from nucleus.access.config import AccessConfig
 from nucleus.access.service import LedgerAccess
-from nucleus.auth.context import RequestContext, require_oid
+from nucleus.auth.context import RequestContext, names_requester, require_oid
 from nucleus.errors import ConfigError, InvalidRecordError
 from nucleus.exporting import BinaryWriter, read_pages, write_export
 from nucleus.modules.config import ModuleConfig
@@ -139,10 +139,11 @@ class Ledger:
         """Return True where grants decide what a requester may do, False where everyone may do everything."""
         return self._engine.access() is not None
 
+    @names_requester
     def append(
         self,
         record: Record | Mapping[str, Any],
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         unique: bool = False,
         expected_head: str | None = None,
@@ -153,8 +154,13 @@ class Ledger:
             record: a :class:`~nucleus.Record`, or a mapping ``{id, stream, payload, timestamp?, meta?}``.
             context: who asks; recorded as ``meta.requester_oid``.
             unique: answer the existing entry when the same id with the same content is there already, so that a retry
-                appends nothing twice.
+                appends nothing twice. Where access control is on, only entries of the same resource count: others may
+                use the id in streams of other kinds.
             expected_head: append only if the chain ends in this hash (64 hexadecimal digits).
+
+        Returns:
+            The entry. Where a module completed the record and who asks may write the resource but not read it, it comes
+            without its payload, as if it were redacted.
 
         Raises:
             ContextRequiredError: nobody asks.
@@ -167,10 +173,11 @@ class Ledger:
         requester_oid = require_oid(context)
         return self._engine.append(_as_record(record), requester_oid, unique=unique, expected_head=expected_head)
 
+    @names_requester
     def append_batch(
         self,
         records: Iterable[Record | Mapping[str, Any]],
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         expected_head: str | None = None,
     ) -> list[ChainEntry]:
@@ -193,7 +200,8 @@ class Ledger:
         batch = records if isinstance(records, list | tuple) else list(records)
         return self._engine.append_batch(batch, requester_oid, expected_head=expected_head)
 
-    def get(self, hash: str, context: RequestContext | None = None) -> ChainEntry | None:
+    @names_requester
+    def get(self, hash: str, context: RequestContext) -> ChainEntry | None:
         """Return the entry with this hash (64 hexadecimal digits), or None.
 
         Raises:
@@ -201,9 +209,8 @@ class Ledger:
         """
         return self._engine.get(hash, require_oid(context))
 
-    def get_by_id(
-        self, id: str, context: RequestContext | None = None, *, stream: str | None = None
-    ) -> ChainEntry | None:
+    @names_requester
+    def get_by_id(self, id: str, context: RequestContext, *, stream: str | None = None) -> ChainEntry | None:
         """Return the newest entry whose record has this id, or None.
 
         Args:
@@ -213,23 +220,29 @@ class Ledger:
 
         Raises:
             ContextRequiredError: nobody asks.
+            ConflictError: access control is on, no stream is named, and who asks sees the id in streams of more than
+                one kind of resources; the message names streams.
         """
         return self._engine.get_by_id(id, require_oid(context), stream=stream)
 
-    def history(self, id: str, context: RequestContext | None = None, *, stream: str | None = None) -> list[ChainEntry]:
+    @names_requester
+    def history(self, id: str, context: RequestContext, *, stream: str | None = None) -> list[ChainEntry]:
         """Return all entries whose record has this id, in chain order; with ``stream``, those in it.
 
         Raises:
             ContextRequiredError: nobody asks.
+            ConflictError: as for :meth:`get_by_id`.
         """
         return self._engine.history(id, require_oid(context), stream=stream)
 
-    def query(self, filters: QueryFilters, context: RequestContext | None = None) -> QueryPage:
+    @names_requester
+    def query(self, filters: QueryFilters, context: RequestContext) -> QueryPage:
         """Return one page of the entries that match the filters.
 
         Raises:
             ContextRequiredError: nobody asks.
-            ConfigError: the cursor is not one that a query with these filters answered.
+            ConfigError: the cursor is not one that a query with these filters answered, or the filters are out of their
+                bounds.
             InvalidRecordError: a value of ``filters.payload`` has no canonical form.
         """
         return self._engine.query(
@@ -256,14 +269,15 @@ class Ledger:
         payload: Mapping[str, Any],
         after: str | None,
         limit: int,
-        context: RequestContext | None,
+        context: RequestContext,
     ) -> list[str]:
         """Return distinct values of a payload member that a module declares, for the handles."""
         requester_oid = require_oid(context)
         return self._engine.field_values(stream, field, requester_oid, payload=dict(payload), after=after, limit=limit)
 
+    @names_requester
     def entries(
-        self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
+        self, context: RequestContext, *, start_seq: int = 0, end_seq: int | None = None
     ) -> Iterator[ChainEntry]:
         """Iterate over the chain in order, in bounded memory.
 
@@ -277,8 +291,9 @@ class Ledger:
         """
         return chain.from_iterable(self.pages(context, start_seq=start_seq, end_seq=end_seq))
 
+    @names_requester
     def pages(
-        self, context: RequestContext | None = None, *, start_seq: int = 0, end_seq: int | None = None
+        self, context: RequestContext, *, start_seq: int = 0, end_seq: int | None = None
     ) -> Iterator[list[ChainEntry]]:
         """Iterate over the same entries as :meth:`entries`, in the pages they are read in: lists of up to 1,000.
 
@@ -331,7 +346,8 @@ class Ledger:
         """Return True when the ledger is kept in a file, False when it is in memory only."""
         return self._engine.path is not None
 
-    def redact(self, hash: str, reason: str, context: RequestContext | None = None) -> ChainEntry:
+    @names_requester
+    def redact(self, hash: str, reason: str, context: RequestContext) -> ChainEntry:
         """Erase the payload and the salt of one entry for good; the chain stays valid.
 
         Args:
@@ -380,10 +396,11 @@ class Ledger:
         """
         return self._engine.backup(os.fspath(path), progress)
 
+    @names_requester
     def export(
         self,
         target: str | os.PathLike[str] | BinaryWriter,
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         progress: Progress | None = None,
     ) -> int:
@@ -408,7 +425,8 @@ class Ledger:
         self._engine.authorise_export(requester_oid)
         return write_export(self._engine, target, requester_oid, progress)
 
-    def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext | None = None) -> int:
+    @names_requester
+    def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext) -> int:
         """Append entries of an export unchanged, all or none, each verified to continue this chain.
 
         :func:`nucleus.import_ledger` reads a whole export into a new file with it.

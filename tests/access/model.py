@@ -169,11 +169,16 @@ class Model:
             raise OutcomeError("invalid")
         if not self._may_append(stream, record_id, self.resource_of(stream, record_id), requester):
             raise OutcomeError("denied")
-        # What the requester may not read does not stand in the way, but for the resource itself.
+        # What others have under the same id in streams of other kinds does not stand in the way.
+        resource = self.resource_of(stream, record_id)
         versions = [
             entry
             for entry in self.entries
-            if entry.id == record_id and (entry.stream == stream or self.check(requester, entry.takes, entry.resource))
+            if entry.id == record_id
+            and (
+                entry.stream == stream
+                or (resource is not None and self.resource_of(entry.stream, entry.id) == resource)
+            )
         ]
         if not versions:
             self.append(stream, record_id, payload, requester)

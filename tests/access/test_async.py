@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.access.conftest import ADMIN, ALICE, BOB, BUILT_IN, CAROL, STRANGER, access_of
@@ -122,9 +122,11 @@ STORY: dict[str, Step] = {
     "bad check": lambda ledger, access: access.check(BOB.oid, "admin", NOTE),
     "require": lambda ledger, access: access.require(BOB.oid, "read", NOTE),
     "denied require": lambda ledger, access: access.require(STRANGER.oid, "read", NOTE),
-    "list": lambda ledger, access: access.list(CAROL.oid, ResourceFilters("notes", limit=1)),
-    "list of the administrator": lambda ledger, access: access.list(ADMIN.oid, ResourceFilters("notes", limit=1)),
-    "bad list": lambda ledger, access: access.list(ADMIN.oid, ResourceFilters("notes", cursor="x")),
+    "list": lambda ledger, access: access.list(CAROL.oid, ResourceFilters("notes", limit=1), context=ADMIN),
+    "list of the administrator": lambda ledger, access: access.list(
+        ADMIN.oid, ResourceFilters("notes", limit=1), context=ADMIN
+    ),
+    "bad list": lambda ledger, access: access.list(ADMIN.oid, ResourceFilters("notes", cursor="x"), context=ADMIN),
     "grants_of": lambda ledger, access: access.grants_of(BOB.oid, context=BOB),
     "denied grants_of": lambda ledger, access: access.grants_of(BOB.oid, context=ALICE),
     "grants_on": lambda ledger, access: access.grants_on(NOTE, context=ALICE),
@@ -137,7 +139,7 @@ STORY: dict[str, Step] = {
     "revoke the last full all the same": lambda ledger, access: access.revoke(
         AclGrant("notes", "n-2", CAROL.oid, "full"), CAROL, allow_last_full=True
     ),
-    "explain": lambda ledger, access: access.explain(BOB.oid, "read", NOTE),
+    "explain": lambda ledger, access: access.explain(BOB.oid, "read", NOTE, context=ADMIN),
     "explain the past": lambda ledger, access: access.explain(BOB.oid, "write", NOTE, at=2, context=ADMIN),
     "denied explain": lambda ledger, access: access.explain(ALICE.oid, "read", NOTE, context=STRANGER),
     "history": lambda ledger, access: access.history(NOTE, context=ALICE),
@@ -250,7 +252,7 @@ def test_iteration_shows_what_may_be_read(tmp_path: Path) -> None:
             assert [entry.record.id async for entry in ledger.entries(BOB)] == ["n-3"]
             assert [entry.seq async for entry in ledger.entries(STRANGER)] == []
             with pytest.raises(ContextRequiredError):
-                ledger.entries()
+                ledger.entries(cast(Any, None))
 
     run(main())
 
@@ -300,7 +302,7 @@ def test_one_of_many_creators_wins() -> None:
                 if isinstance(outcome, ChainEntry) and outcome.record.meta is not None
             }
             assert sum(isinstance(outcome, AccessDeniedError) for outcome in outcomes) == 15
-            grants = await awaited_access_of(ledger).grants_on(NOTE)
+            grants = await awaited_access_of(ledger).grants_on(NOTE, context=ADMIN)
             assert [grant.principal_oid for grant in grants] == [creator]
 
     run(main())
@@ -313,7 +315,7 @@ def test_a_closed_ledger_answers_nothing() -> None:
         for call in (
             lambda: access.check(ADMIN.oid, "read", NOTE),
             lambda: access.grant(BOB_READS, ADMIN),
-            lambda: access.history(NOTE),
+            lambda: access.history(NOTE, context=ADMIN),
         ):
             with pytest.raises(LedgerClosedError):
                 await call()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,9 @@ def at_ms(ms: int) -> datetime:
 
 
 def periods_of(ledger: Ledger, who: RequestContext, resource: ResourcePredicate = NOTE) -> list[AccessPeriod]:
-    return [period for period in access_of(ledger).history(resource) if period.grant.principal_oid == who.oid]
+    return [
+        period for period in access_of(ledger).history(resource, context=ADMIN) if period.grant.principal_oid == who.oid
+    ]
 
 
 # A check of the past.
@@ -104,7 +107,7 @@ def test_the_past_stays_what_it_was(ledger: Ledger, story: list[ChainEntry]) -> 
     access.revoke([to(BOB, "full"), to(ALICE, "full")], ADMIN, allow_last_full=True)
     access.cleanup_expired(ADMIN)
     access.rebuild(ADMIN)
-    assert access.grants_on(NOTE) == []
+    assert access.grants_on(NOTE, context=ADMIN) == []
     for who, scope, expected in EXPECTED:
         assert [access.check(who.oid, scope, NOTE, at=entry.seq) for entry in story] == expected
 
@@ -136,14 +139,14 @@ def test_a_grant_on_the_whole_kind_counts_in_the_past_too(ledger: Ledger) -> Non
 @pytest.mark.parametrize("at", [1, 2**40, 2**63, 2**70, -1])
 def test_a_seq_that_is_not_there_is_refused(ledger: Ledger, at: int) -> None:
     ledger.append(note(), ALICE)
-    for call in (access_of(ledger).check, access_of(ledger).explain):
+    for call in (access_of(ledger).check, partial(access_of(ledger).explain, context=ADMIN)):
         with pytest.raises(ConfigError):
             call(ALICE.oid, "read", NOTE, at=at)
 
 
 def test_a_time_without_zone_is_refused(ledger: Ledger) -> None:
     ledger.append(note(), ALICE)
-    for call in (access_of(ledger).check, access_of(ledger).explain):
+    for call in (access_of(ledger).check, partial(access_of(ledger).explain, context=ADMIN)):
         with pytest.raises(ConfigError, match="zone"):
             call(ALICE.oid, "read", NOTE, at=datetime(2026, 1, 1))  # noqa: DTZ001
 
@@ -171,7 +174,7 @@ def test_explains_what_is_allowed(ledger: Ledger) -> None:
     access = access_of(ledger)
     (granted,) = access.grant(to(BOB, "full", exp=LAST_SECOND), ALICE)
     for who, entry, source in ((ALICE, created, "creator"), (BOB, granted, "grant")):
-        explained = access.explain(who.oid, "write", NOTE)
+        explained = access.explain(who.oid, "write", NOTE, context=ADMIN)
         assert explained.allowed
         assert explained.period is not None
         assert explained.grant == explained.period.grant
@@ -192,13 +195,13 @@ def test_explains_what_is_allowed(ledger: Ledger) -> None:
 def test_explains_a_grant_on_the_whole_kind(ledger: Ledger) -> None:
     ledger.append(note(), ALICE)
     (entry,) = access_of(ledger).grant(to(BOB, id="*"), ADMIN)
-    explained = access_of(ledger).explain(BOB.oid, "read", NOTE)
+    explained = access_of(ledger).explain(BOB.oid, "read", NOTE, context=ADMIN)
     assert explained.period is not None
     assert (explained.allowed, explained.period.hash, explained.period.grant.resource_id) == (True, entry.hash, "*")
 
 
 def test_explains_the_administrator(ledger: Ledger) -> None:
-    explained = access_of(ledger).explain(ADMIN.oid, "full", NOTE)
+    explained = access_of(ledger).explain(ADMIN.oid, "full", NOTE, context=ADMIN)
     assert (explained.allowed, explained.period, explained.grant) == (True, None, None)
     assert "administrator" in explained.reason
 
@@ -208,7 +211,7 @@ def test_explains_what_expired(ledger: Ledger) -> None:
     access = access_of(ledger)
     (granted,) = access.grant(to(BOB, exp=1_234_567), ALICE)
     access.cleanup_expired(ADMIN)
-    explained = access.explain(BOB.oid, "read", NOTE)
+    explained = access.explain(BOB.oid, "read", NOTE, context=ADMIN)
     assert not explained.allowed
     assert "expired" in explained.reason
     assert "1234567" in explained.reason
@@ -221,7 +224,7 @@ def test_explains_what_was_revoked(ledger: Ledger) -> None:
     access = access_of(ledger)
     (granted,) = access.grant(to(BOB), ALICE)
     (revoked,) = access.revoke(to(BOB), ADMIN)
-    explained = access.explain(BOB.oid, "read", NOTE)
+    explained = access.explain(BOB.oid, "read", NOTE, context=ADMIN)
     assert not explained.allowed
     assert explained.period is not None
     assert explained.period == AccessPeriod(
@@ -234,7 +237,7 @@ def test_explains_what_was_revoked(ledger: Ledger) -> None:
     )
     assert ADMIN.oid in explained.reason
     assert str(revoked.seq) in explained.reason
-    before = access.explain(BOB.oid, "read", NOTE, at=granted.seq)
+    before = access.explain(BOB.oid, "read", NOTE, at=granted.seq, context=ADMIN)
     assert (before.allowed, before.period) == (True, explained.period)
 
 
@@ -244,19 +247,19 @@ def test_explains_what_never_was(ledger: Ledger) -> None:
     access.grant(to(BOB, "read"), ALICE)
     asked: list[tuple[RequestContext, Scope]] = [(STRANGER, "read"), (BOB, "write"), (BOB, "full")]
     for who, scope in asked:
-        explained = access.explain(who.oid, scope, NOTE)
+        explained = access.explain(who.oid, scope, NOTE, context=ADMIN)
         assert (explained.allowed, explained.period) == (False, None)
         assert "no grant" in explained.reason
         assert scope in explained.reason
-    assert not access.explain(BOB.oid, "read", NOTE, at=created.seq).allowed
-    assert access.explain(BOB.oid, "read", ResourcePredicate("nothing", "n-0")).period is None
+    assert not access.explain(BOB.oid, "read", NOTE, at=created.seq, context=ADMIN).allowed
+    assert access.explain(BOB.oid, "read", ResourcePredicate("nothing", "n-0"), context=ADMIN).period is None
 
 
 def test_explain_agrees_with_check(ledger: Ledger, story: list[ChainEntry]) -> None:
     access = access_of(ledger)
     for who in (ALICE, BOB, STRANGER, ADMIN):
         for scope in SCOPES:
-            assert access.explain(who.oid, scope, NOTE).allowed == access.check(who.oid, scope, NOTE)
+            assert access.explain(who.oid, scope, NOTE, context=ADMIN).allowed == access.check(who.oid, scope, NOTE)
     assert len(story) == len(ledger)
 
 
@@ -291,7 +294,7 @@ def test_history_says_who_when_and_by_which_entry(ledger: Ledger) -> None:
             ADMIN.oid,
         ),
     ]
-    assert access.history(NOTE) == expected
+    assert access.history(NOTE, context=ADMIN) == expected
     for context in (ALICE, ADMIN):
         assert access.history(NOTE, context=context) == expected
 
@@ -304,7 +307,7 @@ def test_hashes_of_history_are_those_of_a_verified_chain(ledger: Ledger) -> None
     entries = list(ledger.entries(ADMIN))
     assert verify_chain(entries, ledger_id=ledger.id).valid
     by_hash = {entry.hash: entry for entry in entries}
-    periods = access.history(NOTE)
+    periods = access.history(NOTE, context=ADMIN)
     assert len(periods) == 3
     for period in periods:
         assert by_hash[period.hash].seq == period.grant.seq
@@ -319,7 +322,7 @@ def test_history_of_a_transferred_asset(ledger: Ledger) -> None:
     back = assets.transfer("a-1", to_oid=ALICE.oid, context=BOB)
     rows = {
         (period.grant.principal_oid, period.grant.source, period.grant.seq, period.until_seq, period.ended_by)
-        for period in access_of(ledger).history(ASSET)
+        for period in access_of(ledger).history(ASSET, context=ADMIN)
     }
     assert rows == {
         (ALICE.oid, "creator", registered.seq, moved.seq, ALICE.oid),
@@ -332,7 +335,9 @@ def test_history_of_a_transferred_asset(ledger: Ledger) -> None:
     for who, expected in ((ALICE, [True, False, True]), (BOB, [False, True, False]), (ISSUER, [True, True, True])):
         answers = [access.check(who.oid, "full", ASSET, at=entry.seq) for entry in (registered, moved, back)]
         assert answers == expected
-    assert access.explain(BOB.oid, "read", ASSET).reason.count(BOB.oid) == 2, "who had it, and who ended it"
+    assert access.explain(BOB.oid, "read", ASSET, context=ADMIN).reason.count(BOB.oid) == 2, (
+        "who had it, and who ended it"
+    )
 
 
 def test_history_of_a_whole_kind_is_of_its_own_grants(ledger: Ledger) -> None:
@@ -340,9 +345,9 @@ def test_history_of_a_whole_kind_is_of_its_own_grants(ledger: Ledger) -> None:
     access = access_of(ledger)
     access.grant(to(BOB), ALICE)
     (entry,) = access.grant(to(CAROL, id="*"), ADMIN)
-    assert [period.hash for period in access.history(ResourcePredicate("notes"))] == [entry.hash]
-    assert entry.hash not in {period.hash for period in access.history(NOTE)}
-    assert access.history(ResourcePredicate("notes", "n-0")) == []
+    assert [period.hash for period in access.history(ResourcePredicate("notes"), context=ADMIN)] == [entry.hash]
+    assert entry.hash not in {period.hash for period in access.history(NOTE, context=ADMIN)}
+    assert access.history(ResourcePredicate("notes", "n-0"), context=ADMIN) == []
 
 
 def test_history_outlives_a_restart(database: Path) -> None:
@@ -350,9 +355,9 @@ def test_history_outlives_a_restart(database: Path) -> None:
         ledger.append(note(), ALICE)
         access_of(ledger).grant(to(BOB, exp=1), ALICE)
         access_of(ledger).cleanup_expired(ADMIN)
-        before = access_of(ledger).history(NOTE)
+        before = access_of(ledger).history(NOTE, context=ADMIN)
     with open_ledger(database) as ledger:
-        assert access_of(ledger).history(NOTE) == before
+        assert access_of(ledger).history(NOTE, context=ADMIN) == before
         assert len(before) == 2
 
 
@@ -363,9 +368,9 @@ def test_redacting_a_note_leaves_its_creator(ledger: Ledger) -> None:
     created = ledger.append(note(), ALICE)
     access = access_of(ledger)
     access.grant(to(BOB, "full"), ALICE)
-    before = access.history(NOTE)
+    before = access.history(NOTE, context=ADMIN)
     ledger.redact(created.hash, "asked for", BOB)
-    assert access.history(NOTE) == before
+    assert access.history(NOTE, context=ADMIN) == before
     assert access.check(ALICE.oid, "full", NOTE)
     found = ledger.get(created.hash, ALICE)
     assert found is not None
@@ -378,18 +383,20 @@ def test_redacting_what_names_a_subject_ends_their_grant_and_erases_them(ledger:
     proof = ResourcePredicate("proof", "p-1")
     issued = proofs.issue("p-1", subject_oid=BOB.oid, issuer_oid=ISSUER.oid, context=CAROL)
     access = access_of(ledger)
-    assert len(access.grants_on(proof)) == 3
+    assert len(access.grants_on(proof, context=ADMIN)) == 3
     ledger.redact(issued.hash, "asked for", ISSUER)
-    assert [(grant.principal_oid, grant.source) for grant in access.grants_on(proof)] == [(CAROL.oid, "creator")]
+    assert [(grant.principal_oid, grant.source) for grant in access.grants_on(proof, context=ADMIN)] == [
+        (CAROL.oid, "creator")
+    ]
     for who in (BOB, ISSUER):
         assert not access.check(who.oid, "read", proof)
         assert ledger.get(issued.hash, who) is None
-        assert who.oid not in {period.grant.principal_oid for period in access.history(proof)}
-        assert access.explain(who.oid, "read", proof).allowed is access.check(who.oid, "read", proof)
+        assert who.oid not in {period.grant.principal_oid for period in access.history(proof, context=ADMIN)}
+        assert access.explain(who.oid, "read", proof, context=ADMIN).allowed is access.check(who.oid, "read", proof)
     assert ledger.verify().valid
-    table = access.grants_on(proof)
+    table = access.grants_on(proof, context=ADMIN)
     access.rebuild(ADMIN)
-    assert access.grants_on(proof) == table
+    assert access.grants_on(proof, context=ADMIN) == table
 
 
 def test_redacting_a_connect_grant_ends_the_apps(ledger: Ledger) -> None:
@@ -397,8 +404,8 @@ def test_redacting_a_connect_grant_ends_the_apps(ledger: Ledger) -> None:
     entry = grants.grant("c-1", subject_oid=ALICE.oid, app_oid=APP.oid, scopes=["mail"], context=ALICE)
     access = access_of(ledger)
     ledger.redact(entry.hash, "asked for", ALICE)
-    assert access.grants_of(APP.oid) == []
-    assert [grant.source for grant in access.grants_of(ALICE.oid)] == ["creator"]
+    assert access.grants_of(APP.oid, context=ADMIN) == []
+    assert [grant.source for grant in access.grants_of(ALICE.oid, context=ADMIN)] == ["creator"]
 
 
 def test_entries_that_grant_are_not_redacted(ledger: Ledger) -> None:

@@ -86,9 +86,9 @@ def seen_by_bob(ledger: Ledger) -> str:
         bool(ledger.history("n-1", BOB)),
         ledger.query(QueryFilters(stream="notes", with_total=True), BOB).total != 0,
         len(list(ledger.entries(BOB))) == 1,
-        len(list(access.list(BOB.oid, ResourceFilters("notes")))) == 1,
-        len(access.grants_of(BOB.oid)) == 1,
-        access.explain(BOB.oid, "read", NOTE).allowed,
+        len(list(access.list(BOB.oid, ResourceFilters("notes"), context=ADMIN))) == 1,
+        len(access.grants_of(BOB.oid, context=ADMIN)) == 1,
+        access.explain(BOB.oid, "read", NOTE, context=ADMIN).allowed,
     }
     return " ".join(sorted(map(str, shown)))
 
@@ -169,9 +169,9 @@ class Curious(Module):
 
 
 QUESTIONS: list[Callable[[Ledger], object]] = [
-    lambda ledger: access_of(ledger).explain(ALICE.oid, "full", NOTE).allowed,
+    lambda ledger: access_of(ledger).explain(ALICE.oid, "full", NOTE, context=ADMIN).allowed,
     lambda ledger: access_of(ledger).check(ALICE.oid, "full", NOTE),
-    lambda ledger: len(access_of(ledger).grants_on(NOTE)) == 1,
+    lambda ledger: len(access_of(ledger).grants_on(NOTE, context=ADMIN)) == 1,
     lambda ledger: ledger.get_by_id("n-1", ALICE) is not None,
     lambda ledger: ledger.query(QueryFilters(stream="notes", with_total=True), ALICE).total == 2,
 ]
@@ -366,7 +366,7 @@ def test_several_processes_and_threads_create_one_resource_once(database: Path) 
             (entry,) = ledger.history(name, ADMIN)
             assert entry.record.meta is not None
             assert entry.record.meta["requester_oid"] == creator
-            grants = access_of(ledger).grants_on(ResourcePredicate("notes", name))
+            grants = access_of(ledger).grants_on(ResourcePredicate("notes", name), context=ADMIN)
             assert [(grant.principal_oid, grant.source) for grant in grants] == [(creator, "creator")]
         assert len(ledger) == len(ids)
         assert ledger.verify().valid
@@ -398,7 +398,7 @@ def test_several_processes_grant_at_once(database: Path) -> None:
         for child in children:
             assert child.finish() == ["done"]
         assert len(ledger) == 1 + 3 * 41
-        principals = {grant.principal_oid for grant in access_of(ledger).grants_on(NOTE)}
+        principals = {grant.principal_oid for grant in access_of(ledger).grants_on(NOTE, context=ADMIN)}
         assert principals == {ALICE.oid, *(f"oid:onoal:user:p{number}" for number in range(3))}
         assert ledger.verify().valid
 
@@ -442,7 +442,7 @@ def test_whatever_is_asked_first_knows_of_them(database: Path, first: str) -> No
         elif first == "query":
             assert ledger.query(QueryFilters(stream="assets", with_total=True), BOB).total == 2
         elif first == "grants_on":
-            assert len(access.grants_on(ResourcePredicate("notes", "n-2"))) == 1
+            assert len(access.grants_on(ResourcePredicate("notes", "n-2"), context=ADMIN)) == 1
         else:
             assert ledger.verify().valid
         assert_taken_in(ledger)
@@ -475,7 +475,7 @@ def test_a_record_called_like_the_whole_kind_gives_its_creator_nothing(database:
         ledger.append(note("*"), CAROL)
         ledger.append(note("n-1"), ALICE)
     with open_ledger(database) as ledger:
-        assert access_of(ledger).grants_of(CAROL.oid) == []
+        assert access_of(ledger).grants_of(CAROL.oid, context=ADMIN) == []
         assert not access_of(ledger).check(CAROL.oid, "read", NOTE)
         assert not access_of(ledger).check(CAROL.oid, "read", ResourcePredicate("notes"))
         assert [entry.record.id for entry in ledger.entries(ALICE)] == ["n-1"]
@@ -492,7 +492,7 @@ def test_a_read_only_opener_obeys_the_grants(database: Path) -> None:
     with open_read_only(database) as reader:
         assert reader.get(entry.hash, BOB) == entry
         assert reader.get(entry.hash, STRANGER) is None
-        assert access_of(reader).explain(BOB.oid, "read", NOTE).allowed
+        assert access_of(reader).explain(BOB.oid, "read", NOTE, context=ADMIN).allowed
         assert reader.verify().valid
         calls: list[Callable[[], object]] = [
             lambda: reader.append(note(), ALICE),
@@ -523,7 +523,7 @@ def assert_all_refused(reader: Ledger) -> None:
         lambda: reader.query(QueryFilters(), ALICE),
         lambda: list(reader.entries(ALICE)),
         lambda: access_of(reader).check(ALICE.oid, "read", NOTE),
-        lambda: access_of(reader).grants_of(ALICE.oid),
+        lambda: access_of(reader).grants_of(ALICE.oid, context=ADMIN),
     ]
     for call in calls:
         with pytest.raises(ConfigError, match="read-only"):
@@ -539,7 +539,9 @@ def test_a_read_only_opener_shows_nothing_by_grants_that_are_behind(database: Pa
     for reader in (early, open_read_only(database)):
         with reader:
             assert_all_refused(reader)
-            assert access_of(reader).explain(ALICE.oid, "read", NOTE).allowed, "it is told from the chain"
+            assert access_of(reader).explain(ALICE.oid, "read", NOTE, context=ADMIN).allowed, (
+                "it is told from the chain"
+            )
     open_ledger(database).close()
     with open_read_only(database) as reader:
         assert_taken_in(reader)
@@ -570,7 +572,7 @@ def test_a_closed_ledger_answers_nothing(database: Path) -> None:
     calls: list[Callable[[], object]] = [
         lambda: access.check(ALICE.oid, "read", NOTE),
         lambda: access.check(ADMIN.oid, "read", NOTE),
-        lambda: access.explain(ALICE.oid, "read", NOTE),
+        lambda: access.explain(ALICE.oid, "read", NOTE, context=ADMIN),
         lambda: access.grant(BOB_READS, ALICE),
         lambda: access.rebuild(ADMIN),
     ]

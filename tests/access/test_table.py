@@ -102,8 +102,8 @@ note: access.grants_on      +      +      -     -      -       -     -     -    
 asset: update               m      m      +     -      +       -     -     -      m      m       -       -       -        m        m        -        -
 asset: transfer             m      m      +     -      m       -     -     -      m      m       -       -       -        m        m        -        -
 asset: get                  +      +      +     .      +       .     .     +      .      +       .       .       +        .        +        .        .
-asset: owner                +      +      +     .      +       .     .     +      .      +       .       .       +        .        +        .        .
-asset: history              +      +      +     .      +       .     .     +      .      +       .       .       +        .        +        .        .
+asset: owner                +      +      +     -      +       -     -     +      -      +       -       -       +        -        +        -        -
+asset: history              +      +      +     -      +       -     -     +      -      +       -       -       +        -        +        -        -
 asset: list                 +      +      +     .      +       .     .     +      .      +       .       .       +        .        +        .        .
 asset: redact               m      m      m     c      m       c     c     -      c      m       c       c       -        c        m        c        c
 asset: grant                +      +      +     -      +       -     -     -      -      +       -       -       -        -        +        -        -
@@ -113,7 +113,7 @@ asset: access.history       +      +      +     -      +       -     -     -    
 
 proof: revoke it            m      m      -     -      +       -     -     -      m      m       -       -       -        m        m        -        -
 proof: get                  +      +      .     .      +       +     .     +      .      +       .       .       +        .        +        .        .
-proof: status               +      +      .     .      +       +     .     +      .      +       .       .       +        .        +        .        .
+proof: status               +      +      -     -      +       +     -     +      -      +       -       -       +        -        +        -        -
 proof: list                 +      +      .     .      +       +     .     +      .      +       .       .       +        .        +        .        .
 proof: redact               +      +      c     c      +       -     c     -      c      +       c       c       -        c        +        c        c
 proof: grant                +      +      -     -      +       -     -     -      -      +       -       -       -        -        +        -        -
@@ -121,13 +121,13 @@ proof: acl_grants entries   +      +      .     .      +       .     .     .    
 
 token: mint                 m      m      -     -      +       -     -     -      m      m       -       -       -        m        m        -        -
 token: get                  +      +      .     .      +       .     .     +      .      +       .       .       +        .        +        .        .
-token: balance              +      +      .     .      +       .     .     +      .      +       .       .       +        .        +        .        .
-token: holders              +      +      .     .      +       .     .     +      .      +       .       .       +        .        +        .        .
+token: balance              +      +      -     -      +       -     -     +      -      +       -       -       +        -        +        -        -
+token: holders              +      +      -     -      +       -     -     +      -      +       -       -       +        -        +        -        -
 token: grant                +      +      -     -      +       -     -     -      -      +       -       -       -        -        +        -        -
 
 connect: revoke it          m      m      -     -      -       +     -     -      m      m       -       -       -        m        m        -        -
 connect: get                +      +      .     .      .       +     +     +      .      +       .       .       +        .        +        .        .
-connect: check              +      +      .     .      .       +     +     +      .      +       .       .       +        .        +        .        .
+connect: check              +      +      -     -      -       +     +     +      -      +       -       -       +        -        +        -        -
 connect: list               +      +      .     .      .       +     +     +      .      +       .       .       +        .        +        .        .
 connect: redact             +      +      c     c      c       +     -     -      c      +       c       c       -        c        +        c        c
 connect: grant              +      +      -     -      -       +     -     -      -      +       -       -       -        -        +        -        -
@@ -266,7 +266,7 @@ def iterate(world: World, who: RequestContext) -> bool:
 
 
 def list_notes(world: World, who: RequestContext) -> bool:
-    found = access_of(world.ledger).list(who.oid, ResourceFilters("notes"))
+    found = access_of(world.ledger).list(who.oid, ResourceFilters("notes"), context=ADMIN)
     assert [item.entry for item in found] in ([], [world.note])
     return bool(list(found))
 

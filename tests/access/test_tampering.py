@@ -87,8 +87,8 @@ def answers(ledger: Ledger) -> str:
             },
             "seen": {who.oid: [entry.seq for entry in ledger.entries(who)] for who in PRINCIPALS},
             "total": {who.oid: ledger.query(QueryFilters(with_total=True), who).total for who in PRINCIPALS},
-            "on": [str(access.grants_on(resource)) for resource in RESOURCES],
-            "of": [str(access.grants_of(who.oid)) for who in PRINCIPALS],
+            "on": [str(access.grants_on(resource, context=ADMIN)) for resource in RESOURCES],
+            "of": [str(access.grants_of(who.oid, context=ADMIN)) for who in PRINCIPALS],
         },
         indent=1,
     )
@@ -263,7 +263,7 @@ def test_without_verification_an_altered_table_is_found_by_verify(closed: Path, 
     stranger.edit(closed, planted())
     with open_unverified(closed) as ledger:
         assert ledger.verify().counts == {"grant_mismatch": 1}
-        assert access_of(ledger).explain(STRANGER.oid, "read", RESOURCES[0]).allowed is False, (
+        assert access_of(ledger).explain(STRANGER.oid, "read", RESOURCES[0], context=ADMIN).allowed is False, (
             "it is told from the chain"
         )
 
@@ -539,7 +539,9 @@ def test_a_file_of_version_1_has_to_be_opened_for_writing_for_access_control(clo
             access_of(ledger).check(ALICE.oid, "read", RESOURCES[0])
         with pytest.raises(ConfigError, match="writing"):
             ledger.get_by_id("n-1", ALICE)
-        assert access_of(ledger).explain(ALICE.oid, "read", RESOURCES[0]).allowed, "it is told from the chain"
+        assert access_of(ledger).explain(ALICE.oid, "read", RESOURCES[0], context=ADMIN).allowed, (
+            "it is told from the chain"
+        )
     assert kept(closed) == before
 
 

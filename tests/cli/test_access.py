@@ -298,6 +298,18 @@ def test_entry_that_is_not_there(ledger: Path) -> None:
     assert "no entry 99" in error["message"]
 
 
+def test_an_entry_that_one_may_not_read_is_no_moment(ledger: Path) -> None:
+    granted = grant(ledger, BOB, "read")
+    assert explain(ledger, BOB, "read", "--at", str(granted["seq"]), by=BOB)["allowed"] is True
+    asking = (*TICKET, "--principal", BOB, "--scope", "read", "--as", BOB, *ADMINISTRATOR)
+    refusals = set()
+    for seq in ("1", "3", "99"):
+        error = json_error_of("access", "explain", ledger, *asking, "--at", seq)
+        assert error["type"] == "ConfigError"
+        refusals.add(error["message"].replace(f"seq {seq} ", "seq ? "))
+    assert len(refusals) == 1, "of carol's note, bob is not told that it is there"
+
+
 @pytest.mark.parametrize("stranger", [CAROL, "oid:local:user:nobody"])
 def test_strangers_are_told_nothing(ledger: Path, stranger: str) -> None:
     asking = ("--as", stranger, *ADMINISTRATOR)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.facade.samples import ALICE, BOB, LEDGER_ID, UNKNOWN_HASH, note
@@ -74,14 +74,14 @@ def test_import(tmp_path: Path, ledger: Ledger) -> None:
     source = tmp_path / "export.jsonl"
     ledger.export(source, ALICE)
     with pytest.raises(ContextRequiredError):
-        import_ledger(source, tmp_path / "ledger.db")
+        cast(Any, import_ledger)(source, tmp_path / "ledger.db")
     assert list(tmp_path.iterdir()) == [source]
 
 
 def test_iteration_is_refused_by_the_call_itself(ledger: Ledger) -> None:
     """Not only when the first entry is asked for, when the mistake is far away."""
     with pytest.raises(ContextRequiredError):
-        ledger.entries()
+        cast(Any, ledger).entries()
 
 
 @pytest.mark.parametrize("name", WITHOUT_CONTEXT)

@@ -18,7 +18,7 @@ from nucleus.access.types import (
     ResourcePredicate,
     Scope,
 )
-from nucleus.auth.context import RequestContext
+from nucleus.auth.context import RequestContext, names_requester
 from nucleus.modules.listing import ListResult
 
 if TYPE_CHECKING:
@@ -39,17 +39,17 @@ class AsyncLedgerAccess:
         """OID of the principal who may do everything."""
         return self._access.administrator
 
-    async def grant(
-        self, grants: AclGrant | Iterable[AclGrant], context: RequestContext | None = None
-    ) -> builtins.list[ChainEntry]:
+    @names_requester
+    async def grant(self, grants: AclGrant | Iterable[AclGrant], context: RequestContext) -> builtins.list[ChainEntry]:
         """Grant access, all or nothing; see :meth:`LedgerAccess.grant`."""
         batch = _batch(grants)
         return await self._run(lambda access: access.grant(batch, context))
 
+    @names_requester
     async def revoke(
         self,
         grants: AclGrant | Iterable[AclGrant],
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         allow_last_full: bool = False,
     ) -> builtins.list[ChainEntry]:
@@ -74,20 +74,22 @@ class AsyncLedgerAccess:
         """Return the resource, or raise AccessDeniedError; see :meth:`LedgerAccess.require`."""
         return await self._run(lambda access: access.require(principal_oid, scope, resource))
 
-    async def list(self, principal_oid: str, filters: ResourceFilters) -> ListResult[Resource]:
+    @names_requester
+    async def list(self, principal_oid: str, filters: ResourceFilters, context: RequestContext) -> ListResult[Resource]:
         """Return one page of the resources that a principal may read; see :meth:`LedgerAccess.list`."""
-        return await self._run(lambda access: access.list(principal_oid, filters))
+        return await self._run(lambda access: access.list(principal_oid, filters, context))
 
-    async def grants_of(self, principal_oid: str, *, context: RequestContext | None = None) -> builtins.list[AclGrant]:
+    @names_requester
+    async def grants_of(self, principal_oid: str, context: RequestContext) -> builtins.list[AclGrant]:
         """Return the grants to a principal; see :meth:`LedgerAccess.grants_of`."""
         return await self._run(lambda access: access.grants_of(principal_oid, context=context))
 
-    async def grants_on(
-        self, resource: ResourcePredicate, *, context: RequestContext | None = None
-    ) -> builtins.list[AclGrant]:
+    @names_requester
+    async def grants_on(self, resource: ResourcePredicate, context: RequestContext) -> builtins.list[AclGrant]:
         """Return the grants on a resource; see :meth:`LedgerAccess.grants_on`."""
         return await self._run(lambda access: access.grants_on(resource, context=context))
 
+    @names_requester
     async def explain(
         self,
         principal_oid: str,
@@ -95,22 +97,23 @@ class AsyncLedgerAccess:
         resource: ResourcePredicate,
         *,
         at: int | datetime | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> Explanation:
         """Tell why a principal may do something, or may not; see :meth:`LedgerAccess.explain`."""
         return await self._run(lambda access: access.explain(principal_oid, scope, resource, at=at, context=context))
 
-    async def history(
-        self, resource: ResourcePredicate, *, context: RequestContext | None = None
-    ) -> builtins.list[AccessPeriod]:
+    @names_requester
+    async def history(self, resource: ResourcePredicate, context: RequestContext) -> builtins.list[AccessPeriod]:
         """Return every grant there ever was on a resource; see :meth:`LedgerAccess.history`."""
         return await self._run(lambda access: access.history(resource, context=context))
 
-    async def cleanup_expired(self, context: RequestContext | None = None) -> int:
+    @names_requester
+    async def cleanup_expired(self, context: RequestContext) -> int:
         """Delete expired grants from the table; see :meth:`LedgerAccess.cleanup_expired`."""
         return await self._run(lambda access: access.cleanup_expired(context))
 
-    async def rebuild(self, context: RequestContext | None = None) -> None:
+    @names_requester
+    async def rebuild(self, context: RequestContext) -> None:
         """Make the table of grants anew from the chain; see :meth:`LedgerAccess.rebuild`."""
         await self._run(lambda access: access.rebuild(context))
 

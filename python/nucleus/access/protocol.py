@@ -25,15 +25,13 @@ from nucleus.modules.listing import ListResult
 class UnifiedAccessLayer(Protocol):
     """Decides who may do what with which resource. :class:`nucleus.access.LedgerAccess` documents each method."""
 
-    def grant(
-        self, grants: AclGrant | Iterable[AclGrant], context: RequestContext | None = None
-    ) -> builtins.list[ChainEntry]:
+    def grant(self, grants: AclGrant | Iterable[AclGrant], context: RequestContext) -> builtins.list[ChainEntry]:
         """Grant access, all or nothing."""
 
     def revoke(
         self,
         grants: AclGrant | Iterable[AclGrant],
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         allow_last_full: bool = False,
     ) -> builtins.list[ChainEntry]:
@@ -52,15 +50,13 @@ class UnifiedAccessLayer(Protocol):
     def require(self, principal_oid: str, scope: Scope, resource: ResourcePredicate) -> Resource:
         """Return the resource, or raise AccessDeniedError."""
 
-    def list(self, principal_oid: str, filters: ResourceFilters) -> ListResult[Resource]:
+    def list(self, principal_oid: str, filters: ResourceFilters, context: RequestContext) -> ListResult[Resource]:
         """Return one page of the resources that a principal may read."""
 
-    def grants_of(self, principal_oid: str, *, context: RequestContext | None = None) -> builtins.list[AclGrant]:
+    def grants_of(self, principal_oid: str, context: RequestContext) -> builtins.list[AclGrant]:
         """Return what a principal has been granted."""
 
-    def grants_on(
-        self, resource: ResourcePredicate, *, context: RequestContext | None = None
-    ) -> builtins.list[AclGrant]:
+    def grants_on(self, resource: ResourcePredicate, context: RequestContext) -> builtins.list[AclGrant]:
         """Return what has been granted on a resource."""
 
     def explain(
@@ -70,11 +66,9 @@ class UnifiedAccessLayer(Protocol):
         resource: ResourcePredicate,
         *,
         at: int | datetime | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> Explanation:
         """Tell why a principal may do something with a resource, or may not."""
 
-    def history(
-        self, resource: ResourcePredicate, *, context: RequestContext | None = None
-    ) -> builtins.list[AccessPeriod]:
+    def history(self, resource: ResourcePredicate, context: RequestContext) -> builtins.list[AccessPeriod]:
         """Return who had access when, and who authorised it."""

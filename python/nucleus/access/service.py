@@ -18,7 +18,7 @@ from nucleus.access.types import (
     ResourcePredicate,
     Scope,
 )
-from nucleus.auth.context import RequestContext, require_oid
+from nucleus.auth.context import RequestContext, names_requester, require_oid
 from nucleus.errors import AccessDeniedError, ConfigError, InvalidRecordError
 from nucleus.modules.listing import ListResult
 from nucleus.modules.state import given
@@ -37,9 +37,9 @@ class LedgerAccess:
     so has whom its module names: an asset's owner and issuer, a proof's issuer, a token's issuer, a connect grant's
     subject; a proof's subject may read it, and so may the application of a connect grant until that expires.
 
-    ``check``, ``check_many``, ``require`` and ``list`` are asked about the principal they name. The other questions
-    are asked by the service itself or, with ``context=``, for whoever asks the service: such a one is told of
-    themselves, of resources that they have ``full`` on, and, as the administrator, of everything.
+    ``check``, ``check_many`` and ``require`` are asked by the service, about the principal they name. The other
+    questions are asked for whoever ``context`` names: such a one is told of themselves, of resources that they have
+    ``full`` on, and, as the administrator, of everything.
 
     Every method raises what :class:`~nucleus.Ledger` raises.
     """
@@ -53,9 +53,8 @@ class LedgerAccess:
         """OID of the principal who may do everything."""
         return self._access.administrator
 
-    def grant(
-        self, grants: AclGrant | Iterable[AclGrant], context: RequestContext | None = None
-    ) -> builtins.list[ChainEntry]:
+    @names_requester
+    def grant(self, grants: AclGrant | Iterable[AclGrant], context: RequestContext) -> builtins.list[ChainEntry]:
         """Grant access, all or nothing; each grant becomes an entry of the stream ``acl_grants``.
 
         What is granted on a resource before its first entry reserves it: whoever creates it then has what they were
@@ -74,10 +73,11 @@ class LedgerAccess:
         requester_oid = require_oid(context)
         return self._access.grant(_requests(grants, requester_oid), requester_oid)
 
+    @names_requester
     def revoke(
         self,
         grants: AclGrant | Iterable[AclGrant],
-        context: RequestContext | None = None,
+        context: RequestContext,
         *,
         allow_last_full: bool = False,
     ) -> builtins.list[ChainEntry]:
@@ -124,7 +124,7 @@ class LedgerAccess:
         """
         if at is not None:
             _refuse_members(resource, "with at=")
-            return self.explain(principal_oid, scope, resource, at=at).allowed
+            return self._explain(principal_oid, scope, _named(resource), at, None).allowed
         kind, resource_id = _named(resource)
         if resource.id is None:
             _refuse_members(resource, "of a whole kind")
@@ -151,12 +151,16 @@ class LedgerAccess:
         shown = resource_id != WHOLE_KIND and (scope != "write" or self.check(principal_oid, "read", resource))
         return Resource(kind, resource_id, self._newest_of_all(kind, resource_id) if shown else None)
 
-    def list(self, principal_oid: str, filters: ResourceFilters) -> ListResult[Resource]:
+    @names_requester
+    def list(self, principal_oid: str, filters: ResourceFilters, context: RequestContext) -> ListResult[Resource]:
         """Return one page of the resources of a kind that a principal may read, in the order of their newest entries.
 
         Raises:
+            ContextRequiredError: nobody asks.
+            AccessDeniedError: ``context`` is neither the principal's nor the administrator's.
             ConfigError: the cursor is not one that a list with these filters answered, or ``limit`` is out of bounds.
         """
+        self._authorise(context, principal_oid=_principal(principal_oid))
         streams = self._access.streams_of_kind(filters.kind)
         items: builtins.list[Resource] = []
         place = _read_cursor(filters.cursor, len(streams))
@@ -166,31 +170,29 @@ class LedgerAccess:
         has_more = self._any_behind(principal_oid, filters, streams, place)
         return ListResult(items, has_more, _cursor(place) if has_more else None)
 
-    def grants_of(self, principal_oid: str, *, context: RequestContext | None = None) -> builtins.list[AclGrant]:
+    @names_requester
+    def grants_of(self, principal_oid: str, context: RequestContext) -> builtins.list[AclGrant]:
         """Return the grants to a principal that count now, by resource.
 
         Raises:
+            ContextRequiredError: nobody asks.
             AccessDeniedError: ``context`` is neither the principal's nor the administrator's.
         """
-        if not isinstance(principal_oid, str):
-            raise ConfigError(
-                f"a principal is named by an OID, not by an object of type {type(principal_oid).__name__}"
-            )
-        if context is not None:
-            self._access.authorise_inquiry(require_oid(context), principal_oid=principal_oid)
+        self._authorise(context, principal_oid=_principal(principal_oid))
         return [_grant(row) for row in self._access.grants(principal_oid=principal_oid)]
 
-    def grants_on(
-        self, resource: ResourcePredicate, *, context: RequestContext | None = None
-    ) -> builtins.list[AclGrant]:
+    @names_requester
+    def grants_on(self, resource: ResourcePredicate, context: RequestContext) -> builtins.list[AclGrant]:
         """Return the grants on exactly this resource that count now, by principal; those on its whole kind apart.
 
         Raises:
+            ContextRequiredError: nobody asks.
             AccessDeniedError: ``context`` is of nobody who has ``full`` on it.
         """
         named = self._governed(resource, context)
         return [_grant(row) for row in self._access.grants(resource=named)]
 
+    @names_requester
     def explain(
         self,
         principal_oid: str,
@@ -198,7 +200,7 @@ class LedgerAccess:
         resource: ResourcePredicate,
         *,
         at: int | datetime | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> Explanation:
         """Tell why a principal may do something with a resource, or may not: by which grant, since which entry.
 
@@ -208,37 +210,34 @@ class LedgerAccess:
             principal_oid: whom it is about.
             scope: ``read``, ``write`` or ``full``.
             resource: one resource; without an id, the whole kind.
-            at: as for :meth:`check`.
+            at: as for :meth:`check`, but that a seq is one of an entry that ``context`` may read, or that the
+                explanation names; the administrator may name any. Of other entries, nobody is told whether there
+                are any.
             context: for whom it is asked.
 
         Raises:
+            ContextRequiredError: nobody asks.
             AccessDeniedError: ``context`` is neither the principal's nor of anybody who has ``full`` on the resource.
-            ConfigError: the scope is none, ``at`` names no entry or has no zone.
+            ConfigError: the scope is none, ``at`` names no entry that ``context`` may ask about, or has no zone.
         """
         _refuse_members(resource, "in an explanation")
         kind, resource_id = _named(resource)
-        if context is not None:
-            self._access.authorise_inquiry(
-                require_oid(context), principal_oid=principal_oid, resource=(kind, resource_id)
-            )
-        try:
-            allowed, reason, period = self._access.explain(principal_oid, scope, kind, resource_id, **_moment(at))
-        except UnicodeEncodeError as error:
-            raise _not_utf8(error) from None
-        return Explanation(allowed, f"{principal_oid} {reason}", None if period is None else _period(period))
+        requester_oid = self._authorise(context, principal_oid=principal_oid, resource=(kind, resource_id))
+        return self._explain(principal_oid, scope, (kind, resource_id), at, requester_oid)
 
-    def history(
-        self, resource: ResourcePredicate, *, context: RequestContext | None = None
-    ) -> builtins.list[AccessPeriod]:
+    @names_requester
+    def history(self, resource: ResourcePredicate, context: RequestContext) -> builtins.list[AccessPeriod]:
         """Return every grant there ever was on exactly this resource, in the order of their entries, from the chain.
 
         Raises:
+            ContextRequiredError: nobody asks.
             AccessDeniedError: ``context`` is of nobody who has ``full`` on it.
         """
         kind, resource_id = self._governed(resource, context)
         return [_period(period) for period in self._access.history(kind, resource_id)]
 
-    def cleanup_expired(self, context: RequestContext | None = None) -> int:
+    @names_requester
+    def cleanup_expired(self, context: RequestContext) -> int:
         """Delete expired grants from the table, to save space: they count for nothing as it is.
 
         Returns:
@@ -250,7 +249,8 @@ class LedgerAccess:
         """
         return self._access.cleanup_expired(require_oid(context))
 
-    def rebuild(self, context: RequestContext | None = None) -> None:
+    @names_requester
+    def rebuild(self, context: RequestContext) -> None:
         """Make the table of grants anew from the chain, after verification found it altered.
 
         Raises:
@@ -262,12 +262,44 @@ class LedgerAccess:
     def __repr__(self) -> str:
         return f"<LedgerAccess of ledger {self._engine.id!r}, administrator {self.administrator!r}>"
 
-    def _governed(self, resource: ResourcePredicate, context: RequestContext | None) -> tuple[str, str]:
+    def _governed(self, resource: ResourcePredicate, context: RequestContext) -> tuple[str, str]:
         _refuse_members(resource, "here")
         named = _named(resource)
-        if context is not None:
-            self._access.authorise_inquiry(require_oid(context), resource=named)
+        self._authorise(context, resource=named)
         return named
+
+    def _authorise(
+        self,
+        context: RequestContext,
+        *,
+        principal_oid: str | None = None,
+        resource: tuple[str, str] | None = None,
+    ) -> str:
+        """Return who asks, if they may be told of the principal or of the resource."""
+        requester_oid = require_oid(context)
+        try:
+            self._access.authorise_inquiry(requester_oid, principal_oid=principal_oid, resource=resource)
+        except UnicodeEncodeError as error:
+            raise _not_utf8(error) from None
+        return requester_oid
+
+    def _explain(
+        self,
+        principal_oid: str,
+        scope: Scope,
+        resource: tuple[str, str],
+        at: int | datetime | None,
+        requester_oid: str | None,
+    ) -> Explanation:
+        """Explain it to a requester; to None, the service itself, at any seq."""
+        try:
+            at_seq, at_time = _moment(at)
+            allowed, reason, period = self._access.explain(
+                principal_oid, scope, *resource, requester_oid=requester_oid, at_seq=at_seq, at_time=at_time
+            )
+        except UnicodeEncodeError as error:
+            raise _not_utf8(error) from None
+        return Explanation(allowed, f"{principal_oid} {reason}", None if period is None else _period(period))
 
     def _says(self, resource: ResourcePredicate) -> bool:
         members = _members(resource)
@@ -374,6 +406,12 @@ def _refused(path: str, reason: str) -> InvalidRecordError:
     return InvalidRecordError(f"{path}: {reason}", path=path)
 
 
+def _principal(principal_oid: str) -> str:
+    if not isinstance(principal_oid, str):
+        raise ConfigError(f"a principal is named by an OID, not by an object of type {type(principal_oid).__name__}")
+    return principal_oid
+
+
 def _named(resource: ResourcePredicate) -> tuple[str, str]:
     if not isinstance(resource, ResourcePredicate):
         raise ConfigError(
@@ -397,18 +435,19 @@ def _refuse_members(resource: ResourcePredicate, where: str) -> None:
         )
 
 
-def _moment(at: int | datetime | None) -> dict[str, int]:
+def _moment(at: int | datetime | None) -> tuple[int | None, int | None]:
+    """Return a seq or a time in ms."""
     if at is None:
-        return {}
+        return None, None
     if isinstance(at, datetime):
         if at.tzinfo is None:
             raise ConfigError("at has no time zone; pass e.g. datetime.now(timezone.utc)")
-        return {"at_time": round(at.timestamp() * 1000)}
+        return None, round(at.timestamp() * 1000)
     if isinstance(at, bool) or not isinstance(at, int):
         raise ConfigError(f"at must be a seq or a time with its zone, not an object of type {type(at).__name__}")
     if not 0 <= at <= _LARGEST_EXACT_INTEGER:
         raise ConfigError(f"at must be a seq, and there is no entry {at}")
-    return {"at_seq": at}
+    return at, None
 
 
 def _read_cursor(cursor: str | None, streams: int) -> _Place | None:

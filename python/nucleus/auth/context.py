@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any
+from inspect import signature
+from types import FunctionType, MappingProxyType
+from typing import Any, TypeVar, cast
 
 from nucleus._core import check_oid
 from nucleus.errors import ContextRequiredError, InvalidRecordError
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class TokenSource(StrEnum):
@@ -68,6 +71,23 @@ class RequestContext:
     def local(cls, oid: str) -> RequestContext:
         """The context of a program that embeds the ledger and vouches for the requester itself."""
         return cls(oid)
+
+
+def names_requester(function: _Function) -> _Function:
+    """Let a call that forgot its ``context`` reach the function, which refuses it like one that passed None.
+
+    The signature requires a context, so that a type checker finds the call; at run time, what is raised is
+    ContextRequiredError and no TypeError.
+    """
+    plain = cast(FunctionType, function)
+    vars(plain)["__signature__"] = signature(plain)
+    code = plain.__code__
+    if "context" in code.co_varnames[: code.co_argcount]:
+        # It is the last of the positional parameters, none of which has a default of its own.
+        plain.__defaults__ = (None,)
+    else:
+        plain.__kwdefaults__ = {**(plain.__kwdefaults__ or {}), "context": None}
+    return function
 
 
 def require_oid(context: RequestContext | None) -> str:

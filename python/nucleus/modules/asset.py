@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nucleus._core import ChainEntry, Record
-from nucleus.auth.context import RequestContext
+from nucleus.auth.context import RequestContext, names_requester
 from nucleus.errors import InvalidRecordError, RecordRefusedError
 from nucleus.modules.listing import ListResult
-from nucleus.modules.state import State, Status, given, list_newest
+from nucleus.modules.state import State, Status, given, list_newest, refuse_unreadable
 
 if TYPE_CHECKING:
     from nucleus.ledger import Ledger
 
+KIND = "asset"
 STREAM = "assets"
 RESERVED = frozenset({"action", "status", "reason", "owner_oid", "issuer_oid"})
 
@@ -80,6 +81,7 @@ class Assets:
     def __repr__(self) -> str:
         return f"<Assets of {self._ledger!r}>"
 
+    @names_requester
     def register(
         self,
         id: str,
@@ -87,7 +89,7 @@ class Assets:
         owner_oid: str,
         payload: Mapping[str, Any] | None = None,
         issuer_oid: str | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ChainEntry:
         """Register an asset.
 
@@ -106,9 +108,8 @@ class Assets:
         own = {"action": "register", "owner_oid": owner_oid, **given(issuer_oid=issuer_oid)}
         return self._ledger.append(Record(id, STREAM, {**_members({} if payload is None else payload), **own}), context)
 
-    def transfer(
-        self, id: str, *, to_oid: str, reason: str | None = None, context: RequestContext | None = None
-    ) -> ChainEntry:
+    @names_requester
+    def transfer(self, id: str, *, to_oid: str, reason: str | None = None, context: RequestContext) -> ChainEntry:
         """Give an asset to another owner.
 
         Raises:
@@ -117,7 +118,8 @@ class Assets:
         payload = {"action": "transfer", "owner_oid": to_oid, **given(reason=reason)}
         return self._ledger.append(Record(id, STREAM, payload), context)
 
-    def update(self, id: str, *, payload: Mapping[str, Any], context: RequestContext | None = None) -> ChainEntry:
+    @names_requester
+    def update(self, id: str, *, payload: Mapping[str, Any], context: RequestContext) -> ChainEntry:
         """Replace members of an asset; those that are None are removed, those that are not named stay.
 
         Raises:
@@ -126,7 +128,8 @@ class Assets:
         """
         return self._ledger.append(Record(id, STREAM, {**_members(payload), "action": "update"}), context)
 
-    def retire(self, id: str, *, reason: str | None = None, context: RequestContext | None = None) -> ChainEntry:
+    @names_requester
+    def retire(self, id: str, *, reason: str | None = None, context: RequestContext) -> ChainEntry:
         """End an asset, for good.
 
         Raises:
@@ -134,25 +137,49 @@ class Assets:
         """
         return self._ledger.append(Record(id, STREAM, {"action": "retire", **given(reason=reason)}), context)
 
-    def get(self, id: str, context: RequestContext | None = None) -> Asset | None:
-        """Return an asset as it is now, or None."""
+    @names_requester
+    def get(self, id: str, context: RequestContext) -> Asset | None:
+        """Return an asset as it is now; None where there is none that who asks may read."""
         entry = self._ledger.get_by_id(id, context, stream=STREAM)
         return None if entry is None else _read(entry)
 
-    def owner(self, id: str, context: RequestContext | None = None) -> str | None:
-        """Return the OID of the current owner; None where there is no such asset."""
+    @names_requester
+    def owner(self, id: str, context: RequestContext) -> str | None:
+        """Return the OID of the current owner; None where there is no such asset.
+
+        Raises:
+            AccessDeniedError: access control is on, and who asks may not read the asset.
+        """
         asset = self.get(id, context)
+        if asset is None:
+            refuse_unreadable(self._ledger, KIND, id, context)
         return None if asset is None else asset.owner_oid
 
-    def status(self, id: str, context: RequestContext | None = None) -> str | None:
-        """Return ``active`` or ``retired``; None where there is no such asset."""
+    @names_requester
+    def status(self, id: str, context: RequestContext) -> str | None:
+        """Return ``active`` or ``retired``; None where there is no such asset.
+
+        Raises:
+            AccessDeniedError: access control is on, and who asks may not read the asset.
+        """
         asset = self.get(id, context)
+        if asset is None:
+            refuse_unreadable(self._ledger, KIND, id, context)
         return None if asset is None else asset.status
 
-    def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
-        """Return all entries of an asset, oldest first."""
-        return self._ledger.history(id, context, stream=STREAM)
+    @names_requester
+    def history(self, id: str, context: RequestContext) -> list[ChainEntry]:
+        """Return all entries of an asset, oldest first.
 
+        Raises:
+            AccessDeniedError: access control is on, and who asks may not read the asset.
+        """
+        entries = self._ledger.history(id, context, stream=STREAM)
+        if not entries:
+            refuse_unreadable(self._ledger, KIND, id, context)
+        return entries
+
+    @names_requester
     def list(
         self,
         *,
@@ -161,7 +188,7 @@ class Assets:
         status: Status | None = None,
         limit: int = 100,
         cursor: str | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ListResult[Asset]:
         """Return one page of assets, by their current owner and issuer, in the order of their newest entries."""
         members = given(owner_oid=owner_oid, issuer_oid=issuer_oid)

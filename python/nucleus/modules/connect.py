@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nucleus._core import ChainEntry, Record
-from nucleus.auth.context import RequestContext
+from nucleus.auth.context import RequestContext, names_requester, require_oid
 from nucleus.modules.listing import ListResult
-from nucleus.modules.state import State, Status, given, list_newest
+from nucleus.modules.state import State, Status, given, list_newest, refuse_unreadable
 from nucleus.query import MAX_PAGE_ENTRIES
 
 if TYPE_CHECKING:
     from nucleus.ledger import Ledger
 
+KIND = "connect_grant"
 STREAM = "connect_grants"
 
 
@@ -81,6 +82,7 @@ class ConnectGrants:
     def __repr__(self) -> str:
         return f"<ConnectGrants of {self._ledger!r}>"
 
+    @names_requester
     def grant(
         self,
         id: str,
@@ -93,7 +95,7 @@ class ConnectGrants:
         policy: str | Mapping[str, Any] | None = None,
         lawful_basis: str | None = None,
         exp: int | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ChainEntry:
         """Record that a subject allows an application something.
 
@@ -120,7 +122,8 @@ class ConnectGrants:
         own = {"action": "grant", "subject_oid": subject_oid, "app_oid": app_oid, "scopes": scope_list}
         return self._ledger.append(Record(id, STREAM, {**own, **optional}), context)
 
-    def revoke(self, id: str, *, reason: str | None = None, context: RequestContext | None = None) -> ChainEntry:
+    @names_requester
+    def revoke(self, id: str, *, reason: str | None = None, context: RequestContext) -> ChainEntry:
         """Revoke a grant, for good.
 
         Raises:
@@ -128,22 +131,44 @@ class ConnectGrants:
         """
         return self._ledger.append(Record(id, STREAM, {"action": "revoke", **given(reason=reason)}), context)
 
-    def get(self, id: str, context: RequestContext | None = None) -> ConnectGrant | None:
-        """Return a grant as it is now, or None."""
+    @names_requester
+    def get(self, id: str, context: RequestContext) -> ConnectGrant | None:
+        """Return a grant as it is now; None where there is none that who asks may read."""
         entry = self._ledger.get_by_id(id, context, stream=STREAM)
         return None if entry is None else _read(entry)
 
-    def status(self, id: str, context: RequestContext | None = None) -> str | None:
-        """Return ``active``, ``revoked``, ``expired`` or ``redacted``; None where there is no such grant."""
+    @names_requester
+    def status(self, id: str, context: RequestContext) -> str | None:
+        """Return ``active``, ``revoked``, ``expired`` or ``redacted``; None where there is no such grant.
+
+        Raises:
+            AccessDeniedError: access control is on, and who asks may not read the grant.
+        """
         found = self.get(id, context)
+        if found is None:
+            refuse_unreadable(self._ledger, KIND, id, context)
         return None if found is None else found.status
 
-    def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
-        """Return all entries of a grant, oldest first."""
-        return self._ledger.history(id, context, stream=STREAM)
+    @names_requester
+    def history(self, id: str, context: RequestContext) -> list[ChainEntry]:
+        """Return all entries of a grant, oldest first.
 
-    def check(self, *, app_oid: str, subject_oid: str, scope: str, context: RequestContext | None = None) -> bool:
-        """Return whether an active grant of the subject allows the application this scope now."""
+        Raises:
+            AccessDeniedError: access control is on, and who asks may not read the grant.
+        """
+        entries = self._ledger.history(id, context, stream=STREAM)
+        if not entries:
+            refuse_unreadable(self._ledger, KIND, id, context)
+        return entries
+
+    @names_requester
+    def check(self, *, app_oid: str, subject_oid: str, scope: str, context: RequestContext) -> bool:
+        """Return whether an active grant of the subject allows the application this scope now.
+
+        Raises:
+            AccessDeniedError: access control is on, and no grant that who asks may read allows it: only the subject,
+                the application and who may read all grants are told that there is none.
+        """
         cursor = None
         while True:
             page = self.list(
@@ -157,9 +182,12 @@ class ConnectGrants:
             if any(scope in found.scopes for found in page.items):
                 return True
             if not page.has_more:
+                if require_oid(context) not in (subject_oid, app_oid):
+                    refuse_unreadable(self._ledger, KIND, None, context)
                 return False
             cursor = page.next_cursor
 
+    @names_requester
     def list(
         self,
         *,
@@ -168,7 +196,7 @@ class ConnectGrants:
         status: Status | None = None,
         limit: int = 100,
         cursor: str | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ListResult[ConnectGrant]:
         """Return one page of grants, in the order of their newest entries."""
         members = given(subject_oid=subject_oid, app_oid=app_oid)

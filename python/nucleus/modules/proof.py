@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nucleus._core import ChainEntry, Record
-from nucleus.auth.context import RequestContext
+from nucleus.auth.context import RequestContext, names_requester
 from nucleus.modules.listing import ListResult
-from nucleus.modules.state import State, Status, given, list_newest
+from nucleus.modules.state import State, Status, given, list_newest, refuse_unreadable
 
 if TYPE_CHECKING:
     from nucleus.ledger import Ledger
 
+KIND = "proof"
 STREAM = "proofs"
 
 
@@ -73,6 +74,7 @@ class Proofs:
     def __repr__(self) -> str:
         return f"<Proofs of {self._ledger!r}>"
 
+    @names_requester
     def issue(
         self,
         id: str,
@@ -83,7 +85,7 @@ class Proofs:
         target: str | None = None,
         data: Any = None,
         exp: int | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ChainEntry:
         """Issue a proof.
 
@@ -104,7 +106,8 @@ class Proofs:
         payload = {"action": "issue", "subject_oid": subject_oid, "issuer_oid": issuer_oid, **members}
         return self._ledger.append(Record(id, STREAM, payload), context)
 
-    def revoke(self, id: str, *, reason: str, context: RequestContext | None = None) -> ChainEntry:
+    @names_requester
+    def revoke(self, id: str, *, reason: str, context: RequestContext) -> ChainEntry:
         """Revoke a proof, for good.
 
         Raises:
@@ -113,20 +116,37 @@ class Proofs:
         """
         return self._ledger.append(Record(id, STREAM, {"action": "revoke", "reason": reason}), context)
 
-    def get(self, id: str, context: RequestContext | None = None) -> Proof | None:
-        """Return a proof as it is now, or None."""
+    @names_requester
+    def get(self, id: str, context: RequestContext) -> Proof | None:
+        """Return a proof as it is now; None where there is none that who asks may read."""
         entry = self._ledger.get_by_id(id, context, stream=STREAM)
         return None if entry is None else _read(entry)
 
-    def status(self, id: str, context: RequestContext | None = None) -> str | None:
-        """Return ``active``, ``revoked``, ``expired`` or ``redacted``; None where there is no such proof."""
+    @names_requester
+    def status(self, id: str, context: RequestContext) -> str | None:
+        """Return ``active``, ``revoked``, ``expired`` or ``redacted``; None where there is no such proof.
+
+        Raises:
+            AccessDeniedError: access control is on, and who asks may not read the proof.
+        """
         proof = self.get(id, context)
+        if proof is None:
+            refuse_unreadable(self._ledger, KIND, id, context)
         return None if proof is None else proof.status
 
-    def history(self, id: str, context: RequestContext | None = None) -> list[ChainEntry]:
-        """Return all entries of a proof, oldest first."""
-        return self._ledger.history(id, context, stream=STREAM)
+    @names_requester
+    def history(self, id: str, context: RequestContext) -> list[ChainEntry]:
+        """Return all entries of a proof, oldest first.
 
+        Raises:
+            AccessDeniedError: access control is on, and who asks may not read the proof.
+        """
+        entries = self._ledger.history(id, context, stream=STREAM)
+        if not entries:
+            refuse_unreadable(self._ledger, KIND, id, context)
+        return entries
+
+    @names_requester
     def list(
         self,
         *,
@@ -136,7 +156,7 @@ class Proofs:
         status: Status | None = None,
         limit: int = 100,
         cursor: str | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ListResult[Proof]:
         """Return one page of proofs, in the order of their newest entries."""
         members = given(subject_oid=subject_oid, issuer_oid=issuer_oid, type=type)

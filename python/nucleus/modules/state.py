@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from nucleus._core import ChainEntry
-from nucleus.auth.context import RequestContext
-from nucleus.errors import ModuleError
+from nucleus.auth.context import RequestContext, require_oid
+from nucleus.errors import AccessDeniedError, ModuleError
 from nucleus.modules.listing import ListResult
 from nucleus.query import QueryFilters
 
@@ -109,6 +109,26 @@ def given(**members: Any) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
+def refuse_unreadable(ledger: Ledger, kind: str, id: str | None, context: RequestContext) -> None:
+    """Refuse to state as a fact of a resource what only follows from its entries being hidden.
+
+    It is called where nothing was found, and refuses alike whether there is such a resource or not; without an id, it
+    is about all of the kind.
+
+    Raises:
+        AccessDeniedError: access control is on, and who asks may not read the resource.
+    """
+    control = ledger._engine.access()
+    requester_oid = require_oid(context)
+    if control is None or control.check(requester_oid, "read", kind, "*" if id is None else id):
+        return
+    what = f"all of kind {kind}" if id is None else f"{kind} `{id}`"
+    raise AccessDeniedError(
+        f"{requester_oid} has no `read` on {what}, and so is told nothing of it, nor whether there is any; whoever has "
+        "`full` on it, or the administrator, can grant that"
+    )
+
+
 def list_newest(
     ledger: Ledger,
     stream: str,
@@ -118,7 +138,7 @@ def list_newest(
     status: Status | None,
     limit: int,
     cursor: str | None,
-    context: RequestContext | None,
+    context: RequestContext,
 ) -> ListResult[T]:
     """Return one page of the newest entries of a stream, each as what ``read`` makes of it."""
     filters = QueryFilters(

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from nucleus._core import ChainEntry, Record, check_oid
-from nucleus.auth.context import RequestContext
+from nucleus.auth.context import RequestContext, names_requester
 from nucleus.errors import ConfigError, RecordRefusedError
 from nucleus.modules.listing import ListResult
-from nucleus.modules.state import State, given
+from nucleus.modules.state import State, given, refuse_unreadable
 from nucleus.query import MAX_PAGE_ENTRIES, QueryFilters
 
 if TYPE_CHECKING:
     from nucleus.ledger import Ledger
 
+KIND = "token"
 STREAM = "tokens"
 
 _MAX_ACCOUNTS_AT_ONCE = 1_000
@@ -86,6 +87,7 @@ class Tokens:
     def __repr__(self) -> str:
         return f"<Tokens of {self._ledger!r}>"
 
+    @names_requester
     def create(
         self,
         symbol: str,
@@ -94,7 +96,7 @@ class Tokens:
         cap: int | str | None = None,
         issuer_oid: str,
         name: str | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ChainEntry:
         """Create a token, of which nothing is in circulation yet.
 
@@ -118,6 +120,7 @@ class Tokens:
         }
         return self._ledger.append(Record(symbol, STREAM, payload), context)
 
+    @names_requester
     def mint(
         self,
         symbol: str,
@@ -126,7 +129,7 @@ class Tokens:
         amount: int | str,
         tx_id: str | None = None,
         memo: str | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ChainEntry:
         """Bring an amount into circulation.
 
@@ -136,6 +139,7 @@ class Tokens:
         """
         return self._operate("mint", symbol, amount, tx_id, context, to_oid=to_oid, memo=memo)
 
+    @names_requester
     def burn(
         self,
         symbol: str,
@@ -144,7 +148,7 @@ class Tokens:
         amount: int | str,
         tx_id: str | None = None,
         memo: str | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ChainEntry:
         """Take an amount out of circulation.
 
@@ -154,6 +158,7 @@ class Tokens:
         """
         return self._operate("burn", symbol, amount, tx_id, context, from_oid=from_oid, memo=memo)
 
+    @names_requester
     def transfer(
         self,
         symbol: str,
@@ -163,7 +168,7 @@ class Tokens:
         amount: int | str,
         tx_id: str | None = None,
         memo: str | None = None,
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ChainEntry:
         """Move an amount from one account to another.
 
@@ -179,7 +184,7 @@ class Tokens:
         symbol: str,
         amount: int | str,
         tx_id: str | None,
-        context: RequestContext | None,
+        context: RequestContext,
         **optional: str | None,
     ) -> ChainEntry:
         payload: dict[str, Any] = {
@@ -191,8 +196,9 @@ class Tokens:
         }
         return self._ledger.append(Record(symbol, STREAM, payload), context)
 
-    def get(self, symbol: str, context: RequestContext | None = None) -> Token | None:
-        """Return a token as it is now, or None."""
+    @names_requester
+    def get(self, symbol: str, context: RequestContext) -> Token | None:
+        """Return a token as it is now; None where there is none that who asks may read."""
         entry = self._ledger.get_by_id(symbol, context, stream=STREAM)
         if entry is None:
             return None
@@ -209,16 +215,25 @@ class Tokens:
             entry=entry,
         )
 
-    def supply(self, symbol: str, context: RequestContext | None = None) -> int:
-        """Return how much is in circulation; 0 where there is no such token."""
+    @names_requester
+    def supply(self, symbol: str, context: RequestContext) -> int:
+        """Return how much is in circulation; 0 where there is no such token.
+
+        Raises:
+            AccessDeniedError: access control is on, and who asks may not read the token.
+        """
         entry = self._ledger.get_by_id(symbol, context, stream=STREAM)
+        if entry is None:
+            refuse_unreadable(self._ledger, KIND, symbol, context)
         return 0 if entry is None else _state(entry).amount("supply")
 
-    def balance(self, symbol: str, account_oid: str, context: RequestContext | None = None) -> int:
+    @names_requester
+    def balance(self, symbol: str, account_oid: str, context: RequestContext) -> int:
         """Return what an account holds; 0 where it never held any.
 
         Raises:
             InvalidRecordError: ``account_oid`` is not an OID.
+            AccessDeniedError: access control is on, and who asks may not read the token, whosever account it is.
         """
         check_oid(account_oid)
         newest: ChainEntry | None = None
@@ -229,10 +244,13 @@ class Tokens:
             for entry in self._ledger.query(filters, context).entries:
                 if newest is None or entry.seq > newest.seq:
                     newest, key = entry, f"{side}_balance"
+        if newest is None:
+            refuse_unreadable(self._ledger, KIND, symbol, context)
         return 0 if newest is None else _state(newest).amount(key)
 
+    @names_requester
     def holders(
-        self, symbol: str, *, limit: int = 100, cursor: str | None = None, context: RequestContext | None = None
+        self, symbol: str, *, limit: int = 100, cursor: str | None = None, context: RequestContext
     ) -> ListResult[Holder]:
         """Return one page of the accounts that hold any, ordered by OID. ``cursor`` is the last OID looked at.
 
@@ -240,10 +258,12 @@ class Tokens:
 
         Raises:
             ConfigError: ``limit`` is out of its bounds.
+            AccessDeniedError: access control is on, and who asks may not read the token.
         """
         if not 1 <= limit <= MAX_PAGE_ENTRIES:
             raise ConfigError(f"limit must be 1 to {MAX_PAGE_ENTRIES:,}, not {limit}")
         if self.get(symbol, context) is None:
+            refuse_unreadable(self._ledger, KIND, symbol, context)
             return ListResult([], False, None)
         holders: list[Holder] = []
         after = cursor
@@ -265,6 +285,7 @@ class Tokens:
         has_more = len(holders) > limit
         return ListResult(page, has_more, page[-1].oid if has_more else None)
 
+    @names_requester
     def history(
         self,
         symbol: str,
@@ -273,20 +294,32 @@ class Tokens:
         limit: int = 100,
         cursor: str | None = None,
         order: Literal["asc", "desc"] = "asc",
-        context: RequestContext | None = None,
+        context: RequestContext,
     ) -> ListResult[ChainEntry]:
-        """Return one page of what happened to a token, or to one account's part of it."""
+        """Return one page of what happened to a token, or to one account's part of it.
+
+        Raises:
+            AccessDeniedError: access control is on, and who asks may not read the token.
+        """
+        shape = QueryFilters(stream=STREAM, limit=limit, cursor=cursor, order=order)
         if account_oid is None:
-            filters = QueryFilters(stream=STREAM, id=symbol, limit=limit, cursor=cursor, order=order)
-            page = self._ledger.query(filters, context)
-            return ListResult(page.entries, page.has_more, page.next_cursor)
+            page = self._ledger.query(replace(shape, id=symbol), context)
+            found = ListResult(page.entries, page.has_more, page.next_cursor)
+        else:
+            found = self._account_history(symbol, account_oid, shape, context)
+        if not found.items:
+            refuse_unreadable(self._ledger, KIND, symbol, context)
+        return found
+
+    def _account_history(
+        self, symbol: str, account_oid: str, shape: QueryFilters, context: RequestContext
+    ) -> ListResult[ChainEntry]:
         # No entry has the account on both sides. Cursors are those of queries, good for both.
         members = ({"symbol": symbol, f"{side}_oid": account_oid} for side in ("from", "to"))
-        shape = QueryFilters(stream=STREAM, limit=limit, cursor=cursor, order=order)
         sides = [self._ledger.query(replace(shape, payload=side), context) for side in members]
         entries = [entry for page in sides for entry in page.entries]
-        entries.sort(key=lambda entry: entry.seq, reverse=order == "desc")
-        has_more = len(entries) > limit or any(page.has_more for page in sides)
-        last = entries[:limit][-1] if entries else None
-        next_cursor = f"{order[0]}{last.seq}" if has_more and last is not None else None
-        return ListResult(entries[:limit], has_more, next_cursor)
+        entries.sort(key=lambda entry: entry.seq, reverse=shape.order == "desc")
+        has_more = len(entries) > shape.limit or any(page.has_more for page in sides)
+        last = entries[: shape.limit][-1] if entries else None
+        next_cursor = f"{shape.order[0]}{last.seq}" if has_more and last is not None else None
+        return ListResult(entries[: shape.limit], has_more, next_cursor)

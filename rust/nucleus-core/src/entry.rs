@@ -33,6 +33,12 @@ impl ChainEntry {
         self.record.payload.is_none()
     }
 
+    /// Leaves payload and salt out, for somebody who may not read them: what is left adds up, as once redacted.
+    pub fn withhold_payload(&mut self) {
+        self.record.payload = None;
+        self.salt = None;
+    }
+
     /// Whether payload commitment and entry hash are what the parts of the entry come to; `ledger_hash` stands before
     /// seq 0.
     pub fn adds_up(&self, ledger_hash: &Hash) -> bool {

@@ -8,8 +8,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use nucleus_core::entry::Linker;
-use nucleus_core::{CanonicalJson, ChainEntry, Record, canonical};
+use nucleus_core::entry::{Head, Linker};
+use nucleus_core::{CanonicalJson, ChainEntry, Hash, Record, canonical};
 
 use crate::access::{Access, Meta};
 use crate::engine::AppendOptions;
@@ -41,6 +41,8 @@ pub(crate) struct Appended {
     pub(crate) entries: Vec<ChainEntry>,
     /// Entries below this seq were there before: they say what the caller said again.
     pub(crate) first_seq: u64,
+    /// Positions of the entries whose payload says what the caller did not say and may not read.
+    pub(crate) withheld: Vec<usize>,
 }
 
 /// An append in the queue and, later, its outcome.
@@ -229,27 +231,27 @@ fn stage_group(
 /// Links the records of one append and writes them into the open transaction. A refusal takes back what it wrote, but
 /// for an append that is `alone` in its transaction: that is rolled back as a whole.
 fn stage(ledger: Ledger<'_>, open: &OpenTransaction, append: Append, alone: bool) -> Result<Appended> {
+    if append.options.unique || append.options.expected_head.is_some() {
+        // What is compared before the records are looked at one by one tells of the ledger.
+        authorise_all(ledger, open, &append)?;
+    }
     let head = open.with(|transaction| transaction.head())?;
     if let Some(expected) = append.options.expected_head
         && head.map(|head| head.hash) != Some(expected)
     {
-        let actual = head.map_or_else(|| "the ledger is empty".to_owned(), |head| format!("it is {}", head.hash));
-        return Err(Error::Conflict {
-            message: format!("the head is not {expected}, {actual}; read what was appended meanwhile and try again"),
-            existing_hash: head.map(|head| head.hash),
-        });
+        return Err(open.with(|transaction| other_head(transaction, expected, head, &append.request, ledger.access))?);
     }
     let first_seq = head.map_or(0, |head| head.seq + 1);
     if append.options.unique
         && let Some(existing) = open.with(|transaction| existing(transaction, &append, ledger.access))?
     {
-        return Ok(Appended { entries: vec![existing], first_seq });
+        return Ok(Appended { entries: vec![existing], first_seq, withheld: Vec::new() });
     }
     let linker = Linker::new(ledger.storage.ledger_id(), head);
     let unwatched = ledger.access.is_none()
         && append.records.iter().all(|prepared| ledger.hooks.indifferent_to(&prepared.record.stream));
-    let entries = if unwatched {
-        insert_all(open, linker, append.records)?
+    let (entries, withheld) = if unwatched {
+        (insert_all(open, linker, append.records)?, Vec::new())
     } else if alone || append.records.len() == 1 {
         insert_each(ledger, open, linker, append)?
     } else {
@@ -258,7 +260,33 @@ fn stage(ledger: Ledger<'_>, open: &OpenTransaction, append: Append, alone: bool
         open.with(|transaction| transaction.end_part(inserted.is_ok()))?;
         inserted?
     };
-    Ok(Appended { entries, first_seq })
+    Ok(Appended { entries, first_seq, withheld })
+}
+
+/// What the caller of an append is told where the chain does not end as they expect: its end, if they may read it.
+fn other_head(
+    transaction: &mut dyn WriteTransaction,
+    expected: Hash,
+    head: Option<Head>,
+    request: &Request,
+    access: Option<&Access>,
+) -> Result<Error> {
+    let shown = match (head, access) {
+        (Some(head), Some(access)) => {
+            let entry = transaction.range(head.seq, 1)?.pop();
+            entry.map_or(Ok(false), |entry| access.may_read(transaction, request, &entry.record))?
+        }
+        _ => true,
+    };
+    let actual = match head {
+        Some(head) if shown => format!(", it is {}", head.hash),
+        Some(_) => String::new(),
+        None => ", the ledger is empty".to_owned(),
+    };
+    Ok(Error::Conflict {
+        message: format!("the head is not {expected}{actual}; read what was appended meanwhile and try again"),
+        existing_hash: head.filter(|_| shown).map(|head| head.hash),
+    })
 }
 
 fn insert_all(open: &OpenTransaction, mut linker: Linker, records: Vec<Prepared>) -> Result<Vec<ChainEntry>> {
@@ -270,36 +298,84 @@ fn insert_all(open: &OpenTransaction, mut linker: Linker, records: Vec<Prepared>
     Ok(entries)
 }
 
-/// Inserts the records one by one, each seen by the hooks after the ones before it are written.
+/// Inserts the records one by one, each seen by the hooks after the ones before it are written; answers the entries, and
+/// the positions of those to withhold.
 fn insert_each(
     ledger: Ledger<'_>,
     open: &OpenTransaction,
     mut linker: Linker,
     append: Append,
-) -> Result<Vec<ChainEntry>> {
+) -> Result<(Vec<ChainEntry>, Vec<usize>)> {
     let hooks = ledger.hooks.for_append(open, &append.request);
+    let request = &append.request;
     let writer = Writer {
-        requester_oid: &append.request.requester_oid,
-        recorded_at: append.request.recorded_at,
+        requester_oid: &request.requester_oid,
+        recorded_at: request.recorded_at,
         max_record_bytes: ledger.max_record_bytes,
     };
     let mut entries = Vec::with_capacity(append.records.len());
+    let mut withheld = Vec::new();
     for (position, mut prepared) in append.records.into_iter().enumerate() {
-        let verdict =
-            authorise(ledger, open, &append.request, &prepared).and_then(|()| decide(&hooks, &mut prepared, writer));
-        match verdict.map_err(|error| if append.options.batch { error.of_record(position) } else { error })? {
-            Verdict::Existing(entry) => entries.push(*entry),
-            Verdict::Append { .. } => {
+        let verdict = authorise(ledger, open, request, &prepared)
+            .and_then(|()| decide(&hooks, &mut prepared, writer))
+            .or_else(|error| Err(without_hidden_hash(ledger, open, request, error)?))
+            .map_err(|error| if append.options.batch { error.of_record(position) } else { error })?;
+        let (entry, hidden) = match verdict {
+            Verdict::Existing(entry) => {
+                let hidden = !may_read(ledger, open, request, &entry.record)?;
+                (*entry, hidden)
+            }
+            Verdict::Append { changed } => {
+                // What the hooks added follows from what stood there before, and a record may end its requester's rights.
+                let hidden = changed && !may_read(ledger, open, request, &prepared.record)?;
                 let entry = linker.link(prepared.record, prepared.salt, prepared.payload_hash);
                 open.with(|transaction| {
                     transaction.insert(std::slice::from_ref(&entry))?;
                     ledger.access.map_or(Ok(()), |access| access.project(transaction, &entry))
                 })?;
-                entries.push(entry);
+                let hidden = hidden && !may_read(ledger, open, request, &entry.record)?;
+                (entry, hidden)
             }
+        };
+        if hidden {
+            withheld.push(position);
         }
+        entries.push(entry);
     }
-    Ok(entries)
+    Ok((entries, withheld))
+}
+
+/// Whether the requester may read what a record is of; everybody may where access control is off.
+fn may_read(ledger: Ledger<'_>, open: &OpenTransaction, request: &Request, record: &Record) -> Result<bool> {
+    match ledger.access {
+        None => Ok(true),
+        Some(access) => open.with(|transaction| access.may_read(transaction, request, record)),
+    }
+}
+
+/// The refusal of a hook without the hash of an entry that the requester may not read.
+fn without_hidden_hash(ledger: Ledger<'_>, open: &OpenTransaction, request: &Request, error: Error) -> Result<Error> {
+    let Error::Conflict { message, existing_hash: Some(hash) } = error else {
+        return Ok(error);
+    };
+    let Some(access) = ledger.access else {
+        return Ok(Error::Conflict { message, existing_hash: Some(hash) });
+    };
+    // An entry that this transaction wrote is not found, and so not named.
+    let existing_hash = open.with(|transaction| {
+        let entry = transaction.get(&hash, access.viewer_now(request).as_ref())?;
+        Ok(entry.map(|entry| entry.hash))
+    })?;
+    Ok(Error::Conflict { message, existing_hash })
+}
+
+/// Refuses an append of which its requester may not append one record, before any of them is written.
+fn authorise_all(ledger: Ledger<'_>, open: &OpenTransaction, append: &Append) -> Result<()> {
+    for (position, prepared) in append.records.iter().enumerate() {
+        let authorised = authorise(ledger, open, &append.request, prepared);
+        authorised.map_err(|error| if append.options.batch { error.of_record(position) } else { error })?;
+    }
+    Ok(())
 }
 
 /// Refuses a record that its requester may not append.
@@ -360,22 +436,18 @@ fn existing(
     })
 }
 
-/// The newest entry that a unique append meets, and whether its requester may read it.
+/// The newest entry that a unique append meets, and whether its requester may read it. Where access control is on, it meets
+/// the entries of its own resource alone: others may use the id elsewhere.
 fn newest(
     transaction: &mut dyn WriteTransaction,
     record: &Record,
     request: &Request,
     access: Option<&Access>,
 ) -> Result<Option<(ChainEntry, bool)>> {
-    let Some(access) = access else {
-        return Ok(transaction.latest_by_id(&record.id, None, None)?.map(|entry| (entry, true)));
-    };
-    access.authorise_append(transaction, request, record)?;
-    let visible = transaction.latest_by_id(&record.id, None, access.viewer_now(request).as_ref())?;
-    // In other streams, what the requester does not see is not there; here they may write, and so learn that it is.
-    let here = transaction.latest_by_id(&record.id, Some(&record.stream), None)?;
-    let seen = here.as_ref().map(|entry| entry.seq) <= visible.as_ref().map(|entry| entry.seq);
-    Ok(if seen { visible } else { here }.map(|entry| (entry, seen)))
+    match access {
+        None => Ok(transaction.latest_by_id(&record.id, None, None)?.map(|entry| (entry, true))),
+        Some(access) => access.newest_of_resource(transaction, request, record),
+    }
 }
 
 /// The members of a meta that are not the engine's own.

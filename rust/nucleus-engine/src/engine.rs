@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nucleus_core::entry::{Head, Salt, commit_payload};
+use nucleus_core::error::shortened;
 use nucleus_core::hash::ledger_hash;
 use nucleus_core::oid::check_oid;
 use nucleus_core::{
@@ -119,7 +120,8 @@ impl LedgerEngine {
 
     /// Appends records in one atomic step; when this answers, they are durable as configured.
     ///
-    /// Calls of several threads share a commit; each fails or succeeds alone.
+    /// Calls of several threads share a commit; each fails or succeeds alone. Where a module completed a record whose resource
+    /// the requester may write but not read, the entry is answered without its payload, as if it were redacted.
     pub fn append(
         &self,
         records: Vec<NewRecord>,
@@ -154,10 +156,13 @@ impl LedgerEngine {
             self.bring_grants_up_to_date()?;
         }
         let append = Append { records: prepared, options, request: request.clone() };
-        let Appended { entries, first_seq } = self.queue.submit(ledger, append)?;
+        let Appended { mut entries, first_seq, withheld } = self.queue.submit(ledger, append)?;
         if !self.hooks.none() {
             let fresh: Vec<&ChainEntry> = entries.iter().filter(|entry| entry.seq >= first_seq).collect();
             self.hooks.after_append(&self.storage, &request, &fresh);
+        }
+        for position in withheld {
+            entries[position].withhold_payload();
         }
         Ok(entries)
     }
@@ -204,15 +209,44 @@ impl LedgerEngine {
     }
 
     /// The newest entry with this record id that the requester may read, in this stream where one is given.
+    ///
+    /// Without a stream, where access control is on: `Conflict` where they may read the id in streams of several kinds, for
+    /// anybody may use it in a stream of their own.
     pub fn get_by_id(&self, id: &str, stream: Option<&str>, requester_oid: &str) -> Result<Option<ChainEntry>> {
         let storage = self.readable()?;
-        storage.latest_by_id(id, stream, self.viewer(requester_oid)?.as_ref())
+        let viewer = self.viewer(requester_oid)?;
+        match (&self.access, stream) {
+            (Some(access), None) => {
+                let found = storage.latest_of_one_kind(id, &access.asker(viewer))?;
+                found.map_err(|streams| several_kinds(id, &streams))
+            }
+            _ => storage.latest_by_id(id, stream, viewer.as_ref()),
+        }
     }
 
     /// All entries with this record id that the requester may read, in this stream where one is given, oldest first.
+    ///
+    /// Without a stream, where access control is on, as [`get_by_id`](Self::get_by_id).
     pub fn history(&self, id: &str, stream: Option<&str>, requester_oid: &str) -> Result<Vec<ChainEntry>> {
         let storage = self.readable()?;
-        collect_history(id, stream, self.viewer(requester_oid)?, |filters| storage.query(filters))
+        let viewer = self.viewer(requester_oid)?;
+        let streams = match (&self.access, stream) {
+            (Some(access), None) => {
+                let streams = storage.streams_with(id, &access.asker(viewer.clone()))?;
+                if access.kinds().are_several(&streams) {
+                    return Err(several_kinds(id, &streams));
+                }
+                streams.into_iter().map(Some).collect()
+            }
+            (_, stream) => vec![stream.map(str::to_owned)],
+        };
+        let mut entries = Vec::new();
+        for stream in &streams {
+            let query = |filters: &QueryFilters| storage.query(filters);
+            entries.append(&mut collect_history(id, stream.as_deref(), viewer.clone(), query)?);
+        }
+        entries.sort_by_key(|entry| entry.seq);
+        Ok(entries)
     }
 
     /// At most `limit` entries from `first_seq` on that the requester may read, in chain order.
@@ -447,6 +481,19 @@ fn note_end(report: &mut VerificationReport, end: EndOfChain) {
             report.add(fault);
         }
         EndOfChain::NotAnchored(_) | EndOfChain::InMemory => {}
+    }
+}
+
+/// The refusal to answer for an id that means several things.
+fn several_kinds(id: &str, streams: &[String]) -> Error {
+    let named: Vec<String> = streams.iter().map(|stream| format!("`{}`", shortened(stream).escape_debug())).collect();
+    Error::Conflict {
+        message: format!(
+            "id `{}` is in use in several streams, among them {}, for different things; pass stream= to say which is meant",
+            shortened(id).escape_debug(),
+            named.join(" and ")
+        ),
+        existing_hash: None,
     }
 }
 

@@ -11,6 +11,9 @@ use crate::error::{Error, Result};
 /// Most entries on one page.
 pub const MAX_PAGE_ENTRIES: usize = 10_000;
 
+/// Most payload members that a query compares.
+pub const MAX_PAYLOAD_MEMBERS: usize = 256;
+
 /// Direction in `seq`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
@@ -200,10 +203,16 @@ impl QueryFilters {
         (field.to_owned(), CanonicalJson::from_canonical(text))
     }
 
-    /// Checks the bounds of limit, offset and cursor.
+    /// Checks the bounds of limit, offset, cursor and payload members.
     pub(crate) fn validate(&self) -> Result<()> {
         if !(1..=MAX_PAGE_ENTRIES).contains(&self.limit) {
             return Err(Error::Config(format!("limit must be 1 to {MAX_PAGE_ENTRIES}, not {}", self.limit)));
+        }
+        if self.payload.len() > MAX_PAYLOAD_MEMBERS {
+            return Err(Error::Config(format!(
+                "payload must name at most {MAX_PAYLOAD_MEMBERS} members, not {}; compare the others in what is answered",
+                self.payload.len()
+            )));
         }
         if i64::try_from(self.offset).is_err() {
             return Err(Error::Config("offset is too large".to_owned()));

@@ -117,7 +117,7 @@ impl AccessControl {
         PyList::new(py, periods.into_iter().map(period_tuple))
     }
 
-    #[pyo3(signature = (principal_oid, scope, kind, id, *, at_seq=None, at_time=None))]
+    #[pyo3(signature = (principal_oid, scope, kind, id, *, requester_oid=None, at_seq=None, at_time=None))]
     #[allow(clippy::too_many_arguments)]
     fn explain<'py>(
         &self,
@@ -126,6 +126,7 @@ impl AccessControl {
         scope: &str,
         kind: String,
         id: String,
+        requester_oid: Option<&str>,
         at_seq: Option<Count>,
         at_time: Option<Milliseconds>,
     ) -> PyResult<(bool, String, Option<Bound<'py, PyAny>>)> {
@@ -133,7 +134,7 @@ impl AccessControl {
         let at = seq.or(at_time.map(|time| Moment::Time(time.0)));
         let explained = self.with_resource(py, kind, id, |engine, resource| {
             let scope: Scope = scope.parse()?;
-            engine.explain(principal_oid, scope, resource, at)
+            engine.explain(principal_oid, scope, resource, at, requester_oid)
         })?;
         let period = explained.period.map(|period| period_tuple(period).into_pyobject(py)).transpose()?;
         Ok((explained.allowed, explained.reason, period.map(Bound::into_any)))

@@ -4,7 +4,7 @@ use nucleus_core::{ACL_GRANTS_STREAM, ChainEntry, Hash};
 
 use super::projection::{Change, Seen, changes};
 use super::{Access, Grant, Meta, Resource, Scope, WHOLE_KIND, record_id_of};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A time in the ledger's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,16 @@ pub enum Moment {
     Seq(u64),
     /// At this time, in ms since the Unix epoch, by the engine's clock.
     Time(i64),
+}
+
+/// A moment that somebody asks about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At {
+    pub(crate) moment: Moment,
+    /// The engine's clock then, in ms since the Unix epoch.
+    pub(crate) clock_ms: i64,
+    /// Whether they may know of it, whatever the explanation says.
+    pub(crate) told_of: bool,
 }
 
 /// One grant and its time.
@@ -83,7 +93,7 @@ impl Access {
         principal_oid: &str,
         scope: Scope,
         resource: &Resource,
-        at: Option<(Moment, i64)>,
+        at: Option<At>,
         now_ms: i64,
         histories: Histories<'_>,
     ) -> Result<Explanation> {
@@ -97,17 +107,27 @@ impl Access {
             periods.extend(self.periods(&whole, histories)?);
         }
         periods.retain(|period| period.grant.principal_oid == principal_oid);
-        let clock_s = at.map_or(now_ms, |(_, clock_ms)| clock_ms) / 1000;
+        if let Some(At { moment: Moment::Seq(seq), told_of: false, .. }) = at {
+            let named =
+                |period: &Period| period.grant.seq == seq || period.end.as_ref().is_some_and(|end| end.seq == seq);
+            if !periods.iter().any(named) {
+                return Err(Error::Config(format!(
+                    "seq {seq} is not that of an entry that you may read; name one that you may, or a time"
+                )));
+            }
+        }
+        let clock_s = at.map_or(now_ms, |at| at.clock_ms) / 1000;
+        let at = at.map(|at| at.moment);
         let begun = |period: &Period| match at {
             None => true,
-            Some((Moment::Seq(seq), _)) => period.grant.seq <= seq,
-            Some((Moment::Time(time), _)) => period.grant.created_at <= time,
+            Some(Moment::Seq(seq)) => period.grant.seq <= seq,
+            Some(Moment::Time(time)) => period.grant.created_at <= time,
         };
         let ended = |period: &Period| match (&period.end, at) {
             (None, _) => false,
             (Some(_), None) => true,
-            (Some(end), Some((Moment::Seq(seq), _))) => end.seq <= seq,
-            (Some(end), Some((Moment::Time(time), _))) => end.ended_at <= time,
+            (Some(end), Some(Moment::Seq(seq))) => end.seq <= seq,
+            (Some(end), Some(Moment::Time(time))) => end.ended_at <= time,
         };
         periods.retain(begun);
         let counts = |period: &Period| !ended(period) && period.grant.live_at(clock_s) && period.grant.allows(scope);

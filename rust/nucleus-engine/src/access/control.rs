@@ -4,15 +4,25 @@ use std::sync::Arc;
 
 use nucleus_core::error::shortened;
 use nucleus_core::oid::check_oid;
-use nucleus_core::{ACL_GRANTS_STREAM, Hash, InvalidRecord, REDACTION_ID_PREFIX, REDACTIONS_STREAM, Record};
+use nucleus_core::{
+    ACL_GRANTS_STREAM, ChainEntry, Hash, InvalidRecord, REDACTION_ID_PREFIX, REDACTIONS_STREAM, Record,
+};
 
 use super::entries::record_id_of;
 use super::kinds::is_own_stream;
-use super::{AccessConfig, Creation, Kinds, Meta, ProjectionState, Question, Resource, Scope, Viewer, WHOLE_KIND};
+use super::{
+    AccessConfig, Asker, Creation, Kinds, Meta, ProjectionState, Question, Resource, Scope, Viewer, WHOLE_KIND,
+};
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::module::Request;
 use crate::storage::WriteTransaction;
+
+/// Most streams whose kind is not just their own name: every page of a viewer is cut by all of them.
+const MOST_DECLARED_STREAMS: usize = 1_000;
+
+/// No chain is longer.
+const MAX_SEQ: u64 = (1 << 53) - 1;
 
 /// Access control of one open ledger.
 #[derive(Debug, Clone)]
@@ -29,6 +39,14 @@ impl Access {
     pub(crate) fn new(config: &AccessConfig, kinds: Kinds) -> Result<Self> {
         check_oid(&config.administrator_oid)
             .map_err(|error| Error::Config(format!("the administrator of access control: {error}")))?;
+        let declared = kinds.declared().count();
+        if declared > MOST_DECLARED_STREAMS {
+            return Err(Error::Config(format!(
+                "with access control, modules name the kind of the resources of at most {MOST_DECLARED_STREAMS} streams, and \
+                 these name that of {declared}; give streams the kind that is their own name, or records of several kinds \
+                 one stream"
+            )));
+        }
         let administrator_oid = config.administrator_oid.clone();
         let kinds_text = kinds.to_text();
         let AccessConfig { creation, kinds_as_stored, .. } = *config;
@@ -70,6 +88,48 @@ impl Access {
             now_s: now_ms / 1000,
             kinds: Arc::clone(&self.kinds),
         })
+    }
+
+    /// Who asks for an id without naming a stream.
+    pub(crate) fn asker(&self, viewer: Option<Viewer>) -> Asker {
+        Asker { kinds: Arc::clone(&self.kinds), viewer }
+    }
+
+    /// Whether the requester of a write may read what a record is of.
+    pub(crate) fn may_read(
+        &self,
+        transaction: &mut dyn WriteTransaction,
+        request: &Request,
+        record: &Record,
+    ) -> Result<bool> {
+        let Some(viewer) = self.viewer_now(request) else {
+            return Ok(true);
+        };
+        if is_own_stream(&record.stream) {
+            // Whoever sees the newest of the entries about one resource sees all of them.
+            return Ok(transaction.latest_by_id(&record.id, Some(&record.stream), Some(&viewer))?.is_some());
+        }
+        let resource = self.kinds.governing(record);
+        resource.map_or(Ok(false), |resource| transaction.allows(&question(request, &resource, Scope::Read)))
+    }
+
+    /// The newest entry of the resource that a record is of, and whether the requester may read it.
+    pub(crate) fn newest_of_resource(
+        &self,
+        transaction: &mut dyn WriteTransaction,
+        request: &Request,
+        record: &Record,
+    ) -> Result<Option<(ChainEntry, bool)>> {
+        let mut newest: Option<ChainEntry> = None;
+        let streams =
+            self.kinds.kind_of(&record.stream).map_or(vec![&*record.stream], |kind| self.kinds.streams_of(kind));
+        for stream in streams {
+            let found = transaction.latest_by_id(&record.id, Some(stream), None)?;
+            newest = found.into_iter().chain(newest).max_by_key(|entry| entry.seq);
+        }
+        let Some(entry) = newest else { return Ok(None) };
+        let seen = self.may_read(transaction, request, &entry.record)?;
+        Ok(Some((entry, seen)))
     }
 
     /// How the requester of a write sees the ledger at the moment of the decision.
@@ -146,12 +206,8 @@ impl Access {
         if transaction.latest_by_id(&record_id_of(resource), Some(ACL_GRANTS_STREAM), None)?.is_some() {
             return Ok(false);
         }
-        for stream in self.kinds.streams_of(&resource.kind) {
-            if transaction.latest_by_id(&resource.id, Some(stream), None)?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let streams = self.kinds.streams_of(&resource.kind);
+        Ok(!transaction.any_version_before(&resource.id, &streams, MAX_SEQ)?)
     }
 
     /// Refuses to tell about resources of what is no kind.

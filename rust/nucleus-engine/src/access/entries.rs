@@ -87,9 +87,12 @@ impl GrantEntry {
     }
 }
 
+/// What the record ids of the stream's entries begin with.
+pub(crate) const GRANTS_ID_PREFIX: &str = "grants:";
+
 /// The record id of all entries about one resource: of a fixed length, whatever the resource is called.
 pub(crate) fn record_id_of(resource: &Resource) -> String {
-    format!("grants:{}", resource_hash(&resource.kind, &resource.id))
+    format!("{GRANTS_ID_PREFIX}{}", resource_hash(&resource.kind, &resource.id))
 }
 
 /// Whether a record of the stream `acl_grants` is one that the engine writes; those of other streams are their writers'.

@@ -125,11 +125,9 @@ impl Access {
             before.version = Version::of(self.kinds().roles_of(&record.stream), &version.record);
             return Ok(before);
         }
-        for stream in self.kinds().streams_of(&resource.kind) {
-            before.exists |= stream != record.stream
-                && !before.exists
-                && transaction.version_before(&record.id, stream, entry.seq)?.is_some();
-        }
+        let mut others = self.kinds().streams_of(&resource.kind);
+        others.retain(|stream| *stream != record.stream);
+        before.exists = transaction.any_version_before(&record.id, &others, entry.seq)?;
         if !before.exists {
             let grants = transaction.version_before(&record_id_of(&resource), ACL_GRANTS_STREAM, entry.seq)?;
             before.reserved = grants.is_some();

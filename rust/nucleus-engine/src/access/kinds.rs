@@ -125,6 +125,13 @@ impl Kinds {
         streams
     }
 
+    /// Whether streams hold resources of more than one kind. A stream without resources of its own counts as a kind.
+    pub(crate) fn are_several<'a>(&self, streams: impl IntoIterator<Item = &'a String>) -> bool {
+        let mut kinds = streams.into_iter().map(|stream| self.kind_of(stream).ok_or(stream));
+        let first = kinds.next();
+        kinds.any(|kind| Some(kind) != first)
+    }
+
     /// Who is granted what by entries of a stream.
     pub(crate) fn roles_of(&self, stream: &str) -> &'static [Role] {
         self.by_stream.get(stream).map_or(&[], |kind| kind.roles)

@@ -21,9 +21,10 @@ use nucleus_core::error::shortened;
 
 use crate::error::{Error, Result};
 
+pub(crate) use audit::At;
 pub use audit::{End, Explanation, Moment, Period};
 pub(crate) use control::Access;
-pub(crate) use entries::{about_redaction, about_resource, is_well_formed, record_id_of};
+pub(crate) use entries::{GRANTS_ID_PREFIX, about_redaction, about_resource, is_well_formed, record_id_of};
 pub(crate) use keeping::other_kinds;
 pub use kinds::Role;
 pub(crate) use kinds::{Kinds, is_own_stream};
@@ -245,6 +246,14 @@ pub struct Viewer {
     pub(crate) principal_oid: Arc<str>,
     pub(crate) now_s: i64,
     pub(crate) kinds: Arc<Kinds>,
+}
+
+/// Somebody who asks for an id without naming a stream, where access control is on.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    pub(crate) kinds: Arc<Kinds>,
+    /// What they see; None: everything.
+    pub(crate) viewer: Option<Viewer>,
 }
 
 /// What the table of grants is a projection of.

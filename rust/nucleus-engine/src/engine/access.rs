@@ -7,8 +7,8 @@ use nucleus_core::oid::check_oid;
 use nucleus_core::{ChainEntry, VerificationReport};
 
 use crate::access::{
-    Access, AccessConfig, Explanation, Grant, GrantQuery, GrantRequest, Kinds, Meta, Moment, Period, Question,
-    Resource, Scope, WHOLE_KIND, other_kinds,
+    Access, AccessConfig, At, Explanation, Grant, GrantQuery, GrantRequest, Kinds, Meta, Moment, Period, Question,
+    Resource, Scope, Viewer, WHOLE_KIND, other_kinds,
 };
 use crate::clock::now_ms;
 use crate::engine::LedgerEngine;
@@ -234,22 +234,28 @@ impl LedgerEngine {
     }
 
     /// Why a principal may do something with a resource, or may not, now or then; from the chain.
+    ///
+    /// `requester_oid` is who is told; None where the service asks for itself. For anybody but the administrator a seq is a
+    /// moment only where it is that of an entry that they may read, or one that the explanation names: of other entries
+    /// they are not told whether there are any, nor when they were recorded.
     pub fn explain(
         &self,
         principal_oid: &str,
         scope: Scope,
         resource: &Resource,
         at: Option<Moment>,
+        requester_oid: Option<&str>,
     ) -> Result<Explanation> {
         let access = self.access()?;
         access.check_kind(&resource.kind)?;
         let storage = self.readable()?;
         // The administrator is answered without a look at the chain; a closed ledger answers nobody.
         storage.head()?;
+        let viewer = requester_oid.map_or(Ok(None), |requester_oid| self.viewer(requester_oid))?;
         let at = match at {
             None => None,
-            Some(moment @ Moment::Time(time)) => Some((moment, time)),
-            Some(moment @ Moment::Seq(seq)) => Some((moment, recorded_at(storage, seq)?)),
+            Some(Moment::Time(clock_ms)) => Some(At { moment: Moment::Time(clock_ms), clock_ms, told_of: true }),
+            Some(Moment::Seq(seq)) => Some(at_entry(storage, seq, viewer.as_ref())?),
         };
         let mut histories =
             |id: &str, stream: &str| collect_history(id, Some(stream), None, |filters| storage.query(filters));
@@ -300,14 +306,20 @@ fn kinds_unknown() -> Error {
     )
 }
 
-/// When an entry was appended, in ms since the Unix epoch.
-fn recorded_at(storage: &dyn StorageBackend, seq: u64) -> Result<i64> {
+/// The moment after an entry. For a viewer, what they may not read is a moment like what is not there: only where the
+/// explanation names it.
+fn at_entry(storage: &dyn StorageBackend, seq: u64, viewer: Option<&Viewer>) -> Result<At> {
+    let moment = Moment::Seq(seq);
     let entry = storage.range(seq, 1)?.pop().filter(|entry| entry.seq == seq);
     let Some(entry) = entry else {
-        return Err(Error::Config(format!("there is no entry {seq} to tell the state of access after")));
+        return match viewer {
+            None => Err(Error::Config(format!("there is no entry {seq} to tell the state of access after"))),
+            Some(_) => Ok(At { moment, clock_ms: 0, told_of: false }),
+        };
     };
-    let recorded_at = Meta::of(&entry.record).recorded_at;
-    Ok(recorded_at.unwrap_or(entry.record.timestamp))
+    let told_of = viewer.is_none() || storage.get(&entry.hash, viewer)?.is_some();
+    let clock_ms = Meta::of(&entry.record).recorded_at.unwrap_or(entry.record.timestamp);
+    Ok(At { moment, clock_ms, told_of })
 }
 
 /// The resource of a kind and an id; without an id, all of the kind.

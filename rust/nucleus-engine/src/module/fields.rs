@@ -181,10 +181,9 @@ pub(super) fn existing_state(state: Option<&ChainEntry>, what: &str) -> HookResu
 pub(super) fn no_state(state: Option<&ChainEntry>, what: &str, later_actions: &str) -> HookResult {
     match state {
         None => Ok(()),
-        Some(entry) => Err(Fault::refused(format!(
-            "there is {what} with this id already, at seq {}; choose another id, or say with `action` what happens \
-             to it: {later_actions}",
-            entry.seq
+        Some(_) => Err(Fault::refused(format!(
+            "there is {what} with this id already; choose another id, or say with `action` what happens to it: \
+             {later_actions}"
         ))),
     }
 }

@@ -140,10 +140,10 @@ fn figure(fields: &Fields, key: &str) -> HookResult<u128> {
     text.parse().map_err(|_| at(key, "is not a figure; the token's entries were not written under its rules"))
 }
 
-/// Writes a figure that follows from the chain; a caller who gives one must be right.
+/// Writes a figure that follows from the chain; a caller who gives one must be right, and is not told what would be.
 fn state_figure(fields: &mut Fields, key: &str, value: u128) -> HookResult {
     if fields.string(key)?.is_some_and(|given| given != value.to_string()) {
-        return Err(at(key, &format!("follows from the entries before and is {value}; leave it out")));
+        return Err(at(key, "is not what follows from the entries before; leave it out"));
     }
     fields.set_string(key, &value.to_string());
     Ok(())
@@ -234,10 +234,8 @@ impl Operation {
             return Err(Fault::Existing(Box::new(entry)));
         }
         Err(Fault::Conflict {
-            message: format!(
-                "tx_id names entry {} already, which says something else; choose another tx_id",
-                entry.seq
-            ),
+            // Who may write need not be one who may read: a refusal shows nothing of the entry.
+            message: "tx_id names an operation already, which says something else; choose another tx_id".to_owned(),
             existing_hash: entry.hash,
         })
     }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nucleus_core::entry::Head;
 use nucleus_core::{CanonicalJson, ChainEntry, Hash, VerificationError, VerificationReport};
 
-use crate::access::{Change, Grant, GrantQuery, ProjectionState, Question, Viewer};
+use crate::access::{Asker, Change, Grant, GrantQuery, ProjectionState, Question, Viewer};
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
 
@@ -92,6 +92,12 @@ pub trait StorageBackend: Send + Sync {
     /// The newest entry with this record id that the viewer sees, in this stream where one is given.
     fn latest_by_id(&self, id: &str, stream: Option<&str>, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>>;
 
+    /// The newest entry with this record id in whatever stream, where all that the asker sees of the id is of one kind.
+    fn latest_of_one_kind(&self, id: &str, asker: &Asker) -> Result<OfOneKind>;
+
+    /// The streams in which the asker sees entries with this id: all where they are of one kind, else some of several.
+    fn streams_with(&self, id: &str, asker: &Asker) -> Result<Vec<String>>;
+
     /// At most `limit` entries from `first_seq` on, in chain order; fewer where they are large, at least one while there
     /// are any.
     fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>>;
@@ -157,6 +163,9 @@ pub trait StorageBackend: Send + Sync {
     fn close(&self) -> Result<()>;
 }
 
+/// The newest entry with an id, if there is one; or streams of more than one kind in which the id is seen.
+pub type OfOneKind = std::result::Result<Option<ChainEntry>, Vec<String>>;
+
 /// Which values of an indexed payload member are asked for.
 #[derive(Debug, Clone)]
 pub struct FieldValues<'a> {
@@ -188,6 +197,9 @@ pub trait WriteTransaction: Send {
 
     /// The newest entry with this record id in a stream before `seq`, with what this transaction wrote.
     fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>>;
+
+    /// Whether one of these streams has an entry with this record id before `seq`, with what this transaction wrote.
+    fn any_version_before(&mut self, id: &str, streams: &[&str], seq: u64) -> Result<bool>;
 
     /// As [`StorageBackend::range`], with what this transaction wrote.
     fn range(&mut self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>>;

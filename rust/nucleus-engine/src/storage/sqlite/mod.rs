@@ -9,6 +9,7 @@ mod derived;
 mod file_watch;
 mod files;
 mod grants;
+mod homonyms;
 mod index_faults;
 mod lock_guard;
 mod log_scan;
@@ -39,17 +40,20 @@ use rusqlite::config::DbConfig;
 use self::anchor::Anchor;
 use self::connect::{Connector, Doing, Role};
 use self::file_watch::FileWatch;
+use self::homonyms::StreamsOfIds;
 use self::lookup::{Extent, Key, Lookup};
 use self::places::ManyGrants;
 use self::recovery::Recovery;
 use self::rows::read_head;
 use self::schema::LedgerInfo;
-use self::versions::Versions;
-use crate::access::{Grant, GrantQuery, ProjectionState, Question, Viewer};
+use self::versions::{NewestKnown, Versions};
+use crate::access::{Asker, Grant, GrantQuery, ProjectionState, Question, Viewer};
 use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
-use crate::storage::{EndOfChain, FieldIndex, FieldValues, OpenTransaction, Progress, Restored, Stats, StorageBackend};
+use crate::storage::{
+    EndOfChain, FieldIndex, FieldValues, OfOneKind, OpenTransaction, Progress, Restored, Stats, StorageBackend,
+};
 
 /// Read connections kept for the next read.
 const MAX_IDLE_READERS: usize = 8;
@@ -78,6 +82,8 @@ pub struct SqliteStorage {
     readers: Mutex<Vec<Connection>>,
     lookup: Lookup,
     many_grants: ManyGrants,
+    streams_of_ids: StreamsOfIds,
+    newest_known: NewestKnown,
     /// The declared indexes that the database has. Replaced as a whole; read for a moment.
     field_indexes: RwLock<Arc<Vec<FieldIndex>>>,
     /// None in memory, when opened read-only or closed, and until the chain has been accepted. Held for a write of it.
@@ -277,6 +283,14 @@ impl StorageBackend for SqliteStorage {
 
     fn latest_by_id(&self, id: &str, stream: Option<&str>, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>> {
         self.with_versions(|versions| versions.latest(id, stream, viewer))
+    }
+
+    fn latest_of_one_kind(&self, id: &str, asker: &Asker) -> Result<OfOneKind> {
+        self.with_versions(|versions| versions.latest_of_one_kind(id, asker))
+    }
+
+    fn streams_with(&self, id: &str, asker: &Asker) -> Result<Vec<String>> {
+        self.with_versions(|versions| versions.streams_with(id, asker))
     }
 
     fn range(&self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {

@@ -108,6 +108,8 @@ impl SqliteStorage {
             readers: Mutex::new(vec![reader]),
             lookup: Lookup::default(),
             many_grants: ManyGrants::default(),
+            streams_of_ids: super::homonyms::StreamsOfIds::default(),
+            newest_known: super::versions::NewestKnown::default(),
             field_indexes: RwLock::default(),
             anchor: Mutex::new(None),
             watch,

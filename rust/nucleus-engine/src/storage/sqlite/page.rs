@@ -8,10 +8,11 @@ use rusqlite::{Connection, Row, params_from_iter};
 use super::SqliteStorage;
 use super::connect::Doing;
 use super::lookup::Span;
+use super::places::{Places, holds_more_than};
 use super::rows::{COLUMNS, read_entry};
 use super::versions::Versions;
 use super::visible::Whole;
-use crate::access::Viewer;
+use crate::access::{Viewer, is_own_stream};
 use crate::error::{Error, Result};
 use crate::query::{Cursor, Order, QueryFilters, QueryPage, Status};
 use crate::storage::{FieldIndex, FieldValues};
@@ -27,6 +28,18 @@ const LOOK_UP_COSTS: i64 = 3;
 
 /// Grants that are counted to see whether there are many.
 const MOST_COUNTED: i64 = 1_000;
+
+/// An id with so many entries may be in use in many streams.
+const MANY_ENTRIES: usize = 64;
+
+/// Most streams that are gone through for the entries of one id.
+const MOST_STREAMS_OF_ID: usize = 8;
+
+/// A stream with more entries than this is not gone through for those of one id.
+const MOST_GONE_THROUGH: usize = 256;
+
+/// More terms than this are joined as a tree.
+const TERMS_IN_A_ROW: usize = 16;
 
 /// Most candidates of an id that are looked at in one statement.
 const MOST_CANDIDATES: usize = 1_024;
@@ -92,16 +105,21 @@ impl Versions<'_> {
         visit: &mut dyn FnMut(&mut Self, &Row<'_>) -> Result<bool>,
     ) -> Result<()> {
         let index = self.storage.index_for(filters);
-        let mut condition = Condition::of(filters, index.as_ref());
+        let base = Condition::of(filters, index.as_ref());
+        let mut condition = base.clone();
         let mut scan = *scan;
         let mut places = None;
         if let Some(viewer) = &filters.viewer {
+            if let Some(id) = &filters.id
+                && !self.may_see(viewer, id, filters.stream.as_deref())?
+            {
+                return Ok(());
+            }
             let stream = filters.stream.as_deref();
             let sight = viewer.sight(self.connection, stream)?;
             let whole = sight.whole;
-            if let Some((term, values)) = sight.condition {
-                condition.terms.push(term);
-                condition.values.extend(values);
+            if let Some(seen) = sight.condition {
+                condition.push(seen);
                 if filters.id.is_none() {
                     if stream.is_none()
                         && !scan.exhaustive
@@ -110,33 +128,95 @@ impl Versions<'_> {
                     {
                         return Ok(());
                     }
-                    places = viewer.places(self, stream, &whole, scan.exhaustive)?;
+                    places = viewer.places(self, stream, &whole, scan.exhaustive, index.is_some())?;
                     // Going through a stream is what the plain plan does, and with an index it is faster.
                     places = places.filter(|places| stream.is_none() || places.streams.is_empty());
-                    places = places.filter(|places| index.is_none() || places.ids.len() <= FEW_BESIDE_AN_INDEX);
+                    let by_index = index.as_ref().is_some_and(|index| leads_to(index, filters, &viewer.principal_oid));
+                    places = places.filter(|places| !by_index || places.ids.len() <= FEW_BESIDE_AN_INDEX);
                 }
             }
         }
-        let scan = &scan;
-        match (&filters.id, places) {
-            (Some(id), _) if index.is_none() => {
-                let candidates = Candidates { ids: vec![id.clone()], streams: Vec::new(), condition: &condition };
-                self.scan_candidates(filters, scan, &candidates, visit)
-            }
-            (_, Some(places)) => {
-                let candidates = Candidates { ids: places.ids, streams: places.streams, condition: &condition };
-                self.scan_candidates(filters, scan, &candidates, visit)
-            }
-            _ => {
-                condition.within(scan.span);
-                let mut sql = condition.select(scan.columns, index.as_ref(), filters.order);
-                if let Some(most_rows) = scan.most_rows {
-                    sql.push_str(" LIMIT ?");
-                    condition.values.push(Value::Integer(i64::try_from(most_rows).unwrap_or(i64::MAX)));
-                }
-                self.run(&sql, &condition.values, visit).map(|_| ())
+        if let Some(id) = &filters.id
+            && index.is_none()
+        {
+            places = Some(self.places_of_id(id, filters)?);
+        }
+        let Some(places) = places else {
+            return self.scan_plainly(filters, &scan, condition, index.as_ref(), visit);
+        };
+        let streams = self.parts(places.streams, &base, filters.viewer.as_ref())?;
+        let candidates = Candidates { ids: places.ids, streams, condition: &condition };
+        self.scan_candidates(filters, &scan, &candidates, visit)
+    }
+
+    /// The same in one statement, by an index or through the chain.
+    fn scan_plainly(
+        &mut self,
+        filters: &QueryFilters,
+        scan: &Scan<'_>,
+        mut condition: Condition,
+        index: Option<&FieldIndex>,
+        visit: &mut dyn FnMut(&mut Self, &Row<'_>) -> Result<bool>,
+    ) -> Result<()> {
+        condition.within(scan.span);
+        let mut sql = condition.select(scan.columns, index, filters.order);
+        if let Some(most_rows) = scan.most_rows {
+            sql.push_str(" LIMIT ?");
+            condition.values.push(Value::Integer(i64::try_from(most_rows).unwrap_or(i64::MAX)));
+        }
+        self.run(&sql, &condition.values, visit).map(|_| ())
+    }
+
+    /// Whether a viewer could see an entry with this id, in this stream where one is given: grants are asked, not entries.
+    fn may_see(&mut self, viewer: &Viewer, id: &str, stream: Option<&str>) -> Result<bool> {
+        match stream {
+            Some(stream) if is_own_stream(stream) => Ok(true),
+            Some(stream) => viewer.reads(self.connection, id, stream),
+            None => Ok(!self.streams_seen(id, viewer)?.is_empty()),
+        }
+    }
+
+    /// Where to look for an id: among all its entries or, where others use it in many streams, in the few streams of few
+    /// entries that are in question.
+    fn places_of_id(&mut self, id: &str, filters: &QueryFilters) -> Result<Places> {
+        let all = Places { ids: vec![id.to_owned()], streams: Vec::new() };
+        if self.candidates(id, Span::ALL, filters.order, MANY_ENTRIES)?.len() < MANY_ENTRIES {
+            return Ok(all);
+        }
+        let streams = match (&filters.stream, &filters.viewer) {
+            (Some(stream), _) => vec![stream.clone()],
+            (None, Some(viewer)) => self.streams_seen(id, viewer)?,
+            (None, None) => return Ok(all),
+        };
+        if streams.len() > MOST_STREAMS_OF_ID {
+            return Ok(all);
+        }
+        for stream in &streams {
+            if holds_more_than(self.connection, stream, MOST_GONE_THROUGH)? {
+                return Ok(all);
             }
         }
+        Ok(Places { ids: Vec::new(), streams })
+    }
+
+    /// The streams to look in, each with the condition on its entries: shorter than that on entries of any stream.
+    fn parts(
+        &self,
+        streams: Vec<String>,
+        base: &Condition,
+        viewer: Option<&Viewer>,
+    ) -> Result<Vec<(String, Condition)>> {
+        let mut parts = Vec::with_capacity(streams.len());
+        for stream in streams {
+            let mut condition = base.clone();
+            if let Some(viewer) = viewer
+                && let Some(seen) = viewer.sight(self.connection, Some(&stream))?.condition
+            {
+                condition.push(seen);
+            }
+            parts.push((stream, condition));
+        }
+        Ok(parts)
     }
 
     /// Whether a page is likely to be filled by the next entries of the chain, or would cost more to look up.
@@ -287,29 +367,38 @@ impl<'a> Scan<'a> {
     }
 }
 
+/// Whether what an index leads to is the viewer's own by name, as in a list of what they own themselves: then it leads to
+/// little that they do not see.
+fn leads_to(index: &FieldIndex, filters: &QueryFilters, principal_oid: &str) -> bool {
+    let (_, own) = QueryFilters::text_member(("", principal_oid));
+    filters.payload.iter().any(|(field, value)| *value == own && index.fields().contains(field))
+}
+
 /// Where the rows of a query are looked for, and what they must meet.
 struct Candidates<'a> {
     ids: Vec<String>,
-    streams: Vec<String>,
+    /// Each with the condition on its entries.
+    streams: Vec<(String, Condition)>,
+    /// The condition on entries of any other stream.
     condition: &'a Condition,
 }
 
 impl Candidates<'_> {
     /// One part for the ids and one for each stream, which SQLite merges by seq as they are read.
     fn select(&self, columns: &str, order: Order) -> String {
-        let mut terms = self.condition.terms.clone();
-        terms.push("seq > ? AND seq < ?".to_owned());
-        let terms = terms.join(" AND ");
+        let within = "seq > ? AND seq < ?";
         let elsewhere = match self.streams.len() {
             0 => String::new(),
             count => format!(" AND stream NOT IN ({})", vec!["?"; count].join(", ")),
         };
         let mut sql = format!(
-            "SELECT {columns} FROM entries WHERE {terms}{elsewhere} AND seq IN (SELECT value FROM json_each(?))"
+            "SELECT {columns} FROM entries WHERE {} AND {within}{elsewhere} AND seq IN (SELECT value FROM json_each(?))",
+            self.condition.all_terms()
         );
-        for _ in &self.streams {
+        for (_, condition) in &self.streams {
             sql.push_str(&format!(
-                " UNION ALL SELECT {columns} FROM entries INDEXED BY entries_stream WHERE {terms} AND stream = ?"
+                " UNION ALL SELECT {columns} FROM entries INDEXED BY entries_stream WHERE {} AND {within} AND stream = ?",
+                condition.all_terms()
             ));
         }
         if columns == COLUMNS {
@@ -319,16 +408,16 @@ impl Candidates<'_> {
     }
 
     fn values(&self, seqs: &[i64], span: Span) -> Vec<Value> {
-        let mut terms = self.condition.values.clone();
-        terms.extend([Value::Integer(span.after), Value::Integer(span.before)]);
-        let streams = || self.streams.iter().map(|stream| Value::Text(stream.clone()));
+        let within = [Value::Integer(span.after), Value::Integer(span.before)];
         let list: Vec<String> = seqs.iter().map(ToString::to_string).collect();
-        let mut values = terms.clone();
-        values.extend(streams());
+        let mut values = self.condition.values.clone();
+        values.extend(within.iter().cloned());
+        values.extend(self.streams.iter().map(|(stream, _)| Value::Text(stream.clone())));
         values.push(Value::Text(format!("[{}]", list.join(","))));
-        for stream in streams() {
-            values.extend(terms.iter().cloned());
-            values.push(stream);
+        for (stream, condition) in &self.streams {
+            values.extend(condition.values.iter().cloned());
+            values.extend(within.iter().cloned());
+            values.push(Value::Text(stream.clone()));
         }
         values
     }
@@ -366,6 +455,11 @@ impl Condition {
             condition.status(status, now_ms / 1000);
         }
         condition
+    }
+
+    fn push(&mut self, (term, values): (String, Vec<Value>)) {
+        self.terms.push(term);
+        self.values.extend(values);
     }
 
     fn add(&mut self, term: &str, value: Value) {
@@ -408,8 +502,24 @@ impl Condition {
         }
     }
 
+    /// All terms, each in as few pairs of parentheses as a balanced tree has: SQLite bounds the depth of an expression.
+    fn all_terms(&self) -> String {
+        fn joined(terms: &[String]) -> String {
+            match terms {
+                [] => "true".to_owned(),
+                [term] => term.clone(),
+                terms if terms.len() <= TERMS_IN_A_ROW => terms.join(" AND "),
+                terms => {
+                    let (first, second) = terms.split_at(terms.len() / 2);
+                    format!("({}) AND ({})", joined(first), joined(second))
+                }
+            }
+        }
+        joined(&self.terms)
+    }
+
     fn select(&self, columns: &str, index: Option<&FieldIndex>, order: Order) -> String {
-        let terms = if self.terms.is_empty() { "true".to_owned() } else { self.terms.join(" AND ") };
+        let terms = self.all_terms();
         let by = index.map_or(String::new(), |index| format!(" INDEXED BY \"{}\"", index.name()));
         format!("SELECT {columns} FROM entries{by} WHERE {terms} ORDER BY seq {}", direction(order))
     }

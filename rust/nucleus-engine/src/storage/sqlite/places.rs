@@ -14,7 +14,7 @@ use super::connect::Doing;
 use super::rows::hash_at;
 use super::versions::Versions;
 use super::visible::Whole;
-use crate::access::{Resource, Viewer, WHOLE_KIND, is_own_stream, record_id_of};
+use crate::access::{Resource, Viewer, WHOLE_KIND, record_id_of};
 use crate::error::Result;
 
 /// So many grants are always few.
@@ -76,32 +76,32 @@ pub(super) struct Places {
 impl Viewer {
     /// Where to look, in one stream or in all. None where that would be in too many places: then the chain is gone through.
     ///
-    /// A query that goes through everything, as for a total, is `exhaustive`: for it, more grants are few.
+    /// A query that goes through everything, as for a total, is `exhaustive`: for it, more grants are few. So they are where
+    /// an index is the other way: how long that takes depends on entries that the viewer does not see.
     pub(super) fn places(
         &self,
         versions: &mut Versions<'_>,
         stream: Option<&str>,
         whole: &Whole,
         exhaustive: bool,
+        beside_an_index: bool,
     ) -> Result<Option<Places>> {
         let length = versions.length();
         let mut few = length.saturating_mul(EVEN_AT).isqrt().clamp(LEAST_FEW, MOST_FEW);
         if exhaustive {
             few = few.max(length / 4);
         }
-        let Some(kinds) = self.kinds_seen(versions.connection, stream)? else {
-            return Ok(None);
-        };
+        if beside_an_index {
+            few = few.max(MOST_FEW);
+        }
         let mut places = Places { ids: Vec::new(), streams: whole.streams.clone() };
-        for kind in &kinds {
-            let streams = self.kinds.streams_of(kind);
-            let in_question = streams.into_iter().filter(|of| stream.is_none_or(|stream| stream == *of));
-            // Grants that others made up in kinds of their own leave a few to each kind.
-            let left = few.saturating_sub(places.ids.len() as u64).max(LEAST_FEW);
-            if let Some(resources) = self.resources(versions, Some(kind), &["full", "read"], left)? {
-                places.ids.extend(resources.into_iter().map(|resource| resource.id));
-            } else {
-                places.streams.extend(in_question.map(str::to_owned));
+        match stream {
+            None if !self.all_places(versions, few, &mut places)? => return Ok(None),
+            None => {}
+            Some(stream) => {
+                if let Some(kind) = self.kinds.kind_of(stream) {
+                    self.places_of_kind(versions, kind, &[stream], few, &mut places)?;
+                }
             }
         }
         for own in [ACL_GRANTS_STREAM, REDACTIONS_STREAM] {
@@ -114,6 +114,50 @@ impl Viewer {
         places.streams.sort_unstable();
         places.streams.dedup();
         Ok(Some(places).filter(|places| places.streams.len() <= MOST_PARTS))
+    }
+
+    /// Adds where to look in the streams of all kinds; false where that would be in too many places.
+    fn all_places(&self, versions: &Versions<'_>, few: u64, places: &mut Places) -> Result<bool> {
+        let seeing = &["full", "read"];
+        let ids = |resources: Vec<Resource>| resources.into_iter().map(|resource| resource.id);
+        // All together first: others may have spread their grants over any number of kinds.
+        if let Some(resources) = self.resources(versions, None, seeing, few)? {
+            places.ids.extend(ids(resources));
+            return Ok(true);
+        }
+        if let Some(kinds) = self.kinds_seen(versions.connection)? {
+            let mut by_kind = Places { ids: Vec::new(), streams: places.streams.clone() };
+            for kind in &kinds {
+                let streams = self.kinds.streams_of(kind);
+                // Grants that others made up in kinds of their own leave a few to each kind.
+                let left = few.saturating_sub(by_kind.ids.len() as u64).max(LEAST_FEW);
+                self.places_of_kind(versions, kind, &streams, left, &mut by_kind)?;
+            }
+            if by_kind.streams.len() <= MOST_PARTS {
+                *places = by_kind;
+                return Ok(true);
+            }
+        }
+        let resources = self.resources(versions, None, seeing, few.max(MOST_FEW))?;
+        let found = resources.is_some();
+        places.ids.extend(resources.into_iter().flat_map(ids));
+        Ok(found)
+    }
+
+    /// Adds where to look for resources of one kind in its streams.
+    fn places_of_kind(
+        &self,
+        versions: &Versions<'_>,
+        kind: &str,
+        streams: &[&str],
+        few: u64,
+        places: &mut Places,
+    ) -> Result<()> {
+        match self.resources(versions, Some(kind), &["full", "read"], few)? {
+            Some(resources) => places.ids.extend(resources.into_iter().map(|resource| resource.id)),
+            None => places.streams.extend(streams.iter().map(|stream| (*stream).to_owned())),
+        }
+        Ok(())
     }
 
     /// Where to look in a stream of the engine's own, which is about all that the viewer has `full` on.
@@ -166,11 +210,7 @@ impl Viewer {
     }
 
     /// The kinds of which something may be seen; None where they are many.
-    fn kinds_seen(&self, connection: &Connection, stream: Option<&str>) -> Result<Option<Vec<String>>> {
-        if let Some(stream) = stream {
-            let kind = self.kinds.kind_of(stream).filter(|_| !is_own_stream(stream));
-            return Ok(Some(kind.map(str::to_owned).into_iter().collect()));
-        }
+    fn kinds_seen(&self, connection: &Connection) -> Result<Option<Vec<String>>> {
         let doing = "reading the kinds of a principal's grants";
         // One seek for each kind, however many grants there are of it.
         let sql = "SELECT resource_kind FROM acl_grants INDEXED BY acl_grants_principal \
@@ -236,7 +276,7 @@ impl Viewer {
     }
 }
 
-fn holds_more_than(connection: &Connection, stream: &str, entries: usize) -> Result<bool> {
+pub(super) fn holds_more_than(connection: &Connection, stream: &str, entries: usize) -> Result<bool> {
     let doing = "counting the entries of a stream";
     let sql = "SELECT 1 FROM entries INDEXED BY entries_stream WHERE stream = ?1 LIMIT 1 OFFSET ?2";
     connection.prepare_cached(sql).doing(doing)?.exists((stream, entries as i64)).doing(doing)

@@ -1,6 +1,6 @@
 //! What a viewer sees: the condition that every entry handed out to them meets.
 
-use nucleus_core::{ACL_GRANTS_STREAM, ChainEntry, REDACTIONS_STREAM};
+use nucleus_core::{ACL_GRANTS_STREAM, ChainEntry, REDACTIONS_STREAM, canonical};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
@@ -28,7 +28,7 @@ pub(super) struct Whole {
 }
 
 impl Viewer {
-    fn question<'a>(&'a self, resource: &'a Resource, scope: Scope) -> Question<'a> {
+    pub(super) fn question<'a>(&'a self, resource: &'a Resource, scope: Scope) -> Question<'a> {
         Question { principal_oid: &self.principal_oid, resource, scope, now_s: self.now_s }
     }
 
@@ -54,6 +54,15 @@ impl Viewer {
         resource.map_or(Ok(false), |resource| allows(connection, &self.question(&resource, Scope::Read)))
     }
 
+    /// Whether they may read the resource of this id in a stream, which is none of the engine's own.
+    pub(super) fn reads(&self, connection: &Connection, id: &str, stream: &str) -> Result<bool> {
+        let Some(kind) = self.kinds.kind_of(stream) else {
+            return Ok(false);
+        };
+        let resource = Resource { kind: kind.to_owned(), id: id.to_owned() };
+        allows(connection, &self.question(&resource, Scope::Read))
+    }
+
     /// What there is to see in one stream, or in all.
     pub(super) fn sight(&self, connection: &Connection, stream: Option<&str>) -> Result<Sight> {
         let whole = self.whole(connection, stream)?;
@@ -71,7 +80,7 @@ impl Viewer {
     }
 
     /// What is granted of whole kinds.
-    fn whole(&self, connection: &Connection, stream: Option<&str>) -> Result<Whole> {
+    pub(super) fn whole(&self, connection: &Connection, stream: Option<&str>) -> Result<Whole> {
         let doing = "reading grants of whole kinds";
         let sql = "SELECT resource_kind, scope FROM acl_grants INDEXED BY acl_grants_whole_kind \
                    WHERE principal_oid = ?1 AND resource_id = '*' AND scope <> 'write' AND (exp IS NULL OR exp > ?2)";
@@ -112,8 +121,9 @@ impl Viewer {
         let mut values = Vec::new();
         let in_question = |name: &str| governs && stream.is_none_or(|stream| stream == name);
         if !whole_streams.is_empty() {
-            terms.push(format!("stream IN ({})", vec!["?"; whole_streams.len()].join(", ")));
-            values.extend(whole_streams.iter().map(|stream| Value::Text(stream.clone())));
+            // One parameter, for they may be many.
+            terms.push("stream IN (SELECT value FROM json_each(?))".to_owned());
+            values.push(Value::Text(json_array(whole_streams)));
         }
         let kind = match stream {
             Some(stream) => self.kinds.kind_of(stream).map(|kind| ("?".to_owned(), vec![Value::Text(kind.to_owned())])),
@@ -166,6 +176,18 @@ impl Viewer {
         sql.push_str(&format!(" ELSE {stream} END"));
         (sql, values)
     }
+}
+
+fn json_array(texts: &[String]) -> String {
+    let mut array = String::from("[");
+    for (position, text) in texts.iter().enumerate() {
+        if position > 0 {
+            array.push(',');
+        }
+        canonical::write_string(&mut array, text);
+    }
+    array.push(']');
+    array
 }
 
 /// The SQL of whether the viewer has a grant. The index by principal has theirs side by side, where the table has them

@@ -387,7 +387,7 @@ impl WriteTransaction for Transaction {
                 .doing(doing)?;
             self.head = Some(Head { seq: entry.seq, hash: entry.hash });
             self.hashes.push(entry.hash);
-            self.uncommitted.note(entry.seq as i64, &entry.record.id);
+            self.uncommitted.note(entry.seq as i64, &entry.record.id, &entry.record.stream);
         }
         Ok(())
     }
@@ -398,6 +398,10 @@ impl WriteTransaction for Transaction {
 
     fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>> {
         self.versions().version_before(id, stream, seq as i64)
+    }
+
+    fn any_version_before(&mut self, id: &str, streams: &[&str], seq: u64) -> Result<bool> {
+        self.versions().any_version_before(id, streams, seq as i64)
     }
 
     fn range(&mut self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
@@ -479,7 +483,7 @@ impl WriteTransaction for Transaction {
             self.head = part.head;
             self.hashes.truncate(part.entries);
             self.changed = part.changed;
-            self.uncommitted = Uncommitted::new(self.first_seq as i64);
+            self.uncommitted.take_back(part.entries);
         }
         execute(&self.connection, "RELEASE part").doing(doing)
     }
