@@ -70,7 +70,7 @@ def test_mode_of_an_existing_file_is_kept_and_used_for_all(tmp_path: Path, mode:
         ledger.append(note(0), context=ALICE)
     path.chmod(mode)
     anchor_of(path).unlink()
-    with open_ledger(path) as ledger:
+    with open_ledger(path, accept_rollback=True) as ledger:
         ledger.append(note(1), context=ALICE)
         assert {file.name: _mode(file) for file in files_of(path)} == dict.fromkeys(
             ["ledger.db", "ledger.db-wal", "ledger.db-shm", "ledger.db.anchor"], mode

@@ -56,7 +56,7 @@ def test_rewritten_suffix(sample: Path, stranger: Stranger, seq: int) -> None:
     anchor_of(sample).unlink()
     assert refused(sample, expected_head=head, read_only=True) == {("head_mismatch", HEAD_SEQ)}
     assert refused(sample, expected_head=head) == {("head_mismatch", HEAD_SEQ)}
-    with open_ledger(sample, read_only=True) as ledger:
+    with open_ledger(sample, read_only=True, accept_rollback=True) as ledger:
         assert ledger.verify().valid, "without anything kept elsewhere a rewritten chain is a chain"
         report = ledger.verify(expected_head=head, expected_length=samples.LENGTH)
     (error,) = report.errors
@@ -77,7 +77,7 @@ def test_truncated_tail(sample: Path, stranger: Stranger, length: int) -> None:
     assert {kind for kind, _ in refused(sample, read_only=True)} == {"head_mismatch"}
 
     anchor_of(sample).unlink()
-    with open_ledger(sample, read_only=True) as ledger:
+    with open_ledger(sample, read_only=True, accept_rollback=True) as ledger:
         report = ledger.verify(expected_length=samples.LENGTH)
     assert faults(report) == {("head_mismatch", length - 1)}
     with pytest.raises(IntegrityError) as caught:
@@ -88,7 +88,7 @@ def test_truncated_tail(sample: Path, stranger: Stranger, length: int) -> None:
 def test_truncated_to_nothing(sample: Path, stranger: Stranger) -> None:
     stranger.edit(sample, "DELETE FROM entries")
     anchor_of(sample).unlink()
-    with open_ledger(sample, read_only=True) as ledger:
+    with open_ledger(sample, read_only=True, accept_rollback=True) as ledger:
         assert faults(ledger.verify(expected_length=samples.LENGTH)) == {("head_mismatch", None)}
         assert faults(ledger.verify(expected_head="ab" * 32)) == {("head_mismatch", None)}
 
@@ -216,10 +216,10 @@ def test_missing_anchor_is_made_again(sample: Path) -> None:
     anchor = anchor_of(sample)
     good = json.loads(anchor.read_bytes())
     anchor.unlink()
-    with open_ledger(sample, read_only=True) as ledger:
+    with open_ledger(sample, read_only=True, accept_rollback=True) as ledger:
         assert len(ledger) == samples.LENGTH
     assert not anchor.exists()
-    with open_ledger(sample):
+    with open_ledger(sample, accept_rollback=True):
         pass
     assert json.loads(anchor.read_bytes()) == good
 
@@ -238,7 +238,7 @@ def test_chain_moved_under_another_ledger_id(sample: Path, stranger: Stranger) -
     anchor_of(sample).unlink()
     for ledger_id in (OTHER_ID, None):
         with pytest.raises(IntegrityError) as caught:
-            open_ledger(sample, id=ledger_id).close()
+            open_ledger(sample, id=ledger_id, accept_rollback=True).close()
         assert faults(caught.value.report) == {("hash_mismatch", 0)}
         assert reported(sample, id=ledger_id) == {("hash_mismatch", 0)}
 

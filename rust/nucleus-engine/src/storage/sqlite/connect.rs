@@ -36,6 +36,8 @@ pub(super) struct Connector {
     pub(super) target: Target,
     pub(super) durability: Durability,
     pub(super) busy_timeout: Duration,
+    /// Leave the write-ahead log as it is when the last connection is closed: nobody has accepted yet what is in it.
+    pub(super) keep_log: bool,
 }
 
 /// Page cache of the connection that appends: it holds the inner pages of the look-up indexes.
@@ -86,6 +88,7 @@ impl Connector {
         // Before the first statement: two simultaneous opens may meet SQLITE_BUSY_RECOVERY.
         connection.busy_timeout(self.busy_timeout)?;
         harden(&connection)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, self.keep_log)?;
         read_schema(&mut connection)?;
         self.configure(&connection, role)?;
         Ok(connection)
@@ -134,6 +137,13 @@ fn read_schema(connection: &mut Connection) -> rusqlite::Result<()> {
     let read = connection.prepare("SELECT 1 FROM sqlite_schema").map(drop);
     connection.progress_handler(0, None::<fn() -> bool>)?;
     read
+}
+
+/// Lets the last connection work the write-ahead log into the database when it is closed: once somebody has accepted what is
+/// in it.
+pub(super) fn checkpoint_on_close(connection: &Connection) -> Result<()> {
+    let option = DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE;
+    connection.set_db_config(option, false).map(|_| ()).doing("opening the database for writing")
 }
 
 /// What protects this process from a file that somebody prepared.

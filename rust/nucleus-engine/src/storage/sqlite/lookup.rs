@@ -12,6 +12,7 @@ use nucleus_core::hash::{Hash, record_id_prefix};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::connect::Doing;
+use super::rows::refuse_gap;
 use crate::error::Result;
 use crate::query::Order;
 
@@ -400,6 +401,7 @@ impl Tail {
 pub(super) fn indexed_below(connection: &Connection, length: i64) -> Result<i64> {
     let doing = "reading the look-up indexes";
     let mut run_end = length - length % RUN_ENTRIES;
+    refuse_impossible(connection, run_end)?;
     let sql = "SELECT hash FROM entries WHERE seq = ?1";
     let mut hash_at = connection.prepare_cached(sql).doing(doing)?;
     let mut contains =
@@ -415,6 +417,18 @@ pub(super) fn indexed_below(connection: &Connection, length: i64) -> Result<i64>
         run_end = first;
     }
     Ok(0)
+}
+
+/// Refuses a length that the file has no room for, as an edited seq makes believe.
+fn refuse_impossible(connection: &Connection, run_end: i64) -> Result<()> {
+    if run_end == 0 {
+        return Ok(());
+    }
+    let pages: i64 = connection
+        .pragma_query_value(None, "page_count", |row| row.get(0))
+        .doing("reading the size of the database")?;
+    // A run of entries takes thousands of pages.
+    if run_end / RUN_ENTRIES <= pages { Ok(()) } else { refuse_gap(connection, pages.saturating_mul(RUN_ENTRIES)) }
 }
 
 fn insert_runs(connection: &Connection, key: Key, first: i64, end: i64) -> Result<()> {

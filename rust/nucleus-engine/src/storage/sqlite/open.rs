@@ -11,10 +11,9 @@ use std::time::{Duration, Instant};
 use nucleus_core::hash::ledger_hash;
 use nucleus_core::{VerificationError, VerificationReport};
 use rusqlite::Connection;
-use rusqlite::config::DbConfig;
 
 use super::anchor::{self, Anchor};
-use super::connect::{Connector, Doing, Role, Target, database_error};
+use super::connect::{Connector, Doing, Role, Target, checkpoint_on_close, database_error};
 use super::file_watch::FileWatch;
 use super::files;
 use super::lookup::Lookup;
@@ -40,6 +39,7 @@ impl SqliteStorage {
             target: Target::Memory { name },
             durability: Durability::Full,
             busy_timeout: Duration::from_secs(30),
+            keep_log: false,
         };
         let mut connection = connector.connect(Role::Writer).doing("creating a database in memory")?;
         schema::create(&mut connection, id, now_ms())?;
@@ -56,12 +56,13 @@ impl SqliteStorage {
         refuse_second_name(&path)?;
         refuse_foreign_header(&path)?;
         refuse_network_file_system(&path)?;
+        let recovery = Recovery::of(&path);
         let connector = Connector {
             target: Target::File { path: path.clone() },
             durability: config.durability,
             busy_timeout: config.busy_timeout,
+            keep_log: recovery.left_behind(),
         };
-        let recovery = Recovery::of(&path);
         let opened = if config.read_only {
             open_read_only(connector.clone(), &path)
         } else {
@@ -140,9 +141,7 @@ impl SqliteStorage {
         let mut slot = self.writer();
         slot.head = head;
         if let Some(connection) = &slot.connection {
-            connection
-                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-                .doing("opening the database for writing")?;
+            checkpoint_on_close(connection)?;
             if self.recovery.left_behind() {
                 // A process that died may have left a redaction's bytes in the log. Others who use it are not waited for.
                 empty_write_ahead_log(connection, self.connector.busy_timeout)?;
@@ -284,6 +283,10 @@ fn refuse_foreign_header(path: &Path) -> Result<()> {
         i64::from(u32::from_be_bytes(bytes))
     };
     let (application_id, schema_changes) = (number(68), number(40));
+    // SQLite file format, section 1.3.3: what a program must know to write the file, and to read it.
+    if header[18] > 2 || header[19] > 2 {
+        return refuse("for a newer version of SQLite, or was altered");
+    }
     // A ledger that is just being created has neither id nor schema in the file yet.
     if application_id == APPLICATION_ID || (application_id == 0 && schema_changes == 0) {
         return Ok(());
@@ -325,10 +328,6 @@ fn refuse_network_file_system(_path: &Path) -> Result<()> {
 
 fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<SqliteStorage> {
     let mut connection = connector.connect(Role::Writer).map_err(|error| opening(path, &error))?;
-    // What was recovered is not worked into the database before somebody has accepted it.
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
-        .map_err(|error| opening(path, &error))?;
     let contents = schema::identify(&connection, path)?;
     if contents == Contents::Empty {
         let Some(id) = id else {

@@ -157,13 +157,14 @@ impl SqliteStorage {
         let bound = |sql| connection.query_row(sql, [], |row| row.get::<_, Option<i64>>(0)).doing(doing);
         // The longest piece first.
         let mut units = vec![Unit::Structure];
-        units.extend(indexes.into_iter().map(Unit::Index));
         let (Some(first), Some(last)) =
             (bound("SELECT min(seq) FROM entries")?, bound("SELECT max(seq) FROM entries")?)
         else {
+            units.extend(indexes.into_iter().map(Unit::Index));
             return Ok(Plan { units, indexed_below: 0, below: 0, rows: 0 });
         };
-        // A file that somebody edited may say anything about its extent; it cannot hold more rows than fit.
+        // A file that somebody edited may say anything about its extent; it cannot hold more rows than fit. Then the chain has
+        // gaps, and there is nothing that an index could be compared with.
         let most_rows = self.bytes(connection)? / LEAST_ROW_BYTES;
         let span = last.abs_diff(first).saturating_add(1);
         let below = last.saturating_add(1);
@@ -171,6 +172,7 @@ impl SqliteStorage {
             units.push(Unit::Entries(i64::MIN, i64::MAX));
             return Ok(Plan { units, indexed_below: 0, below, rows: most_rows });
         }
+        units.extend(indexes.into_iter().map(Unit::Index));
         let mut from = first;
         while from <= last {
             let to = from.saturating_add(UNIT_ROWS - 1).min(last);

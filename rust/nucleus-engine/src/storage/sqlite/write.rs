@@ -8,7 +8,7 @@ use nucleus_core::entry::Head;
 use nucleus_core::{CanonicalJson, ChainEntry, Hash};
 use rusqlite::{Connection, ErrorCode};
 
-use super::connect::{Doing, Role, database_error};
+use super::connect::{Doing, Role, checkpoint_on_close, database_error};
 use super::lookup::{Extent, Key};
 use super::rows::{check_neighbours, hash_at, read_head};
 use super::versions::{Uncommitted, Versions};
@@ -181,8 +181,8 @@ impl SqliteStorage {
     /// See [`crate::storage::StorageBackend::scrub`]. A reader of a moment ago is waited for, without holding any lock; one
     /// that stays is not.
     pub(super) fn run_scrub(&self) -> Result<bool> {
-        const TRIES: u32 = 5;
-        const PAUSE: Duration = Duration::from_millis(10);
+        const TRIES: u32 = 20;
+        const PAUSE: Duration = Duration::from_millis(5);
         if self.connector.path().is_none() {
             return Ok(true);
         }
@@ -259,6 +259,7 @@ impl SqliteStorage {
     /// A connection for the writer.
     pub(super) fn connect_writer(&self) -> Result<Connection> {
         let mut connection = self.connector.connect(Role::Writer).doing("opening the database for writing")?;
+        checkpoint_on_close(&connection)?;
         self.count_frames(&mut connection)?;
         if let Some(watch) = &self.watch {
             lock(watch).reconnected();
