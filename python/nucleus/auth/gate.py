@@ -14,6 +14,18 @@ from nucleus.auth.registry import TokenParserRegistry
 from nucleus.errors import AuthenticationError, ConfigError
 
 _BEARER = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE)
+# Whoever reads one of these takes its value for the prefix of the path: servers, and middleware behind this one.
+_PREFIX_FIELDS = frozenset(
+    [
+        b"daphne-root-path",
+        b"script-name",
+        b"x-script-name",
+        b"x-forwarded-script-name",
+        b"x-forwarded-prefix",
+        b"x-forwarded-root-path",
+        b"x-root-path",
+    ]
+)
 _log = logging.getLogger("nucleus.auth")
 
 
@@ -25,11 +37,15 @@ class RequestHead:
         path: the decoded path.
         raw_path: the path as it came, where the server tells.
         headers: names in lower case and values, in the order they came.
+        root_path: the prefix that the server or a mount says is no part of the route.
+        client: address of the peer, where the server tells.
     """
 
     path: str
     raw_path: bytes | None
     headers: Sequence[tuple[bytes, bytes]] = field(repr=False)
+    root_path: str = ""
+    client: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,8 @@ class Gate:
     Args:
         parsers: who understands which token.
         public_paths: paths that need no token; a token sent there is not looked at.
+        root_path: the prefix below which the application is reached; see
+            :class:`~nucleus.auth.public_paths.PublicPaths`.
         max_header_bytes: largest header accepted: all names and values together.
         max_header_fields: largest number of header fields accepted.
 
@@ -57,13 +75,14 @@ class Gate:
         parsers: TokenParserRegistry,
         public_paths: Iterable[str] = (),
         *,
+        root_path: str = "",
         max_header_bytes: int = 32_768,
         max_header_fields: int = 100,
     ) -> None:
         if not isinstance(parsers, TokenParserRegistry):
             raise ConfigError("parsers is a TokenParserRegistry")
         self._parsers = parsers
-        self._public = PublicPaths(public_paths)
+        self._public = PublicPaths(public_paths, root_path=root_path)
         self._max_header_bytes = max_header_bytes
         self._max_header_fields = max_header_fields
 
@@ -96,7 +115,8 @@ class Gate:
         malformed = self._malformed(head.headers)
         if malformed is not None:
             return malformed
-        if self._public.match(head.path, head.raw_path):
+        claimed = {value.decode("latin-1") for name, value in head.headers if _plain(name) in _PREFIX_FIELDS}
+        if self._public.match(head.path, head.raw_path, root_path=head.root_path, claimed_prefixes=claimed):
             return Admitted(None)
         credentials = [value for name, value in head.headers if name == b"authorization"]
         if not credentials or not credentials[0].lower().startswith(b"bearer"):
@@ -119,6 +139,11 @@ class Gate:
         if len(credentials) > 1 or any(b"," in value for value in credentials):
             return bad_request("the request has several Authorization fields")
         return None
+
+
+def _plain(name: bytes) -> bytes:
+    """Return a field's name as WSGI sees it: a dash and an underscore are the same there."""
+    return name.replace(b"_", b"-")
 
 
 def _refused(error: AuthenticationError) -> Problem:
