@@ -1,4 +1,4 @@
-"""One application in several frameworks: public ``/docs/*`` and ``/health``, and ``/private``; each says where it is."""
+"""One application in several frameworks: public ``/docs/*`` and ``/health``, and ``/private``, which say so."""
 
 from collections.abc import Callable
 from functools import cache

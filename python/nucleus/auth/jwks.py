@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from nucleus.auth.failures import KeysUnavailableError
 from nucleus.auth.fetch import Fetch, check_url, fetch_url
+from nucleus.auth.key_set import listed_keys
 from nucleus.auth.keys import MAX_KEYS, load_jose, names_key, select_keys
-from nucleus.auth.strict_json import strict_object
 from nucleus.errors import AuthenticationError, ConfigError
 
 if TYPE_CHECKING:
@@ -127,13 +127,13 @@ class JwksKeys:
 
     def _read(self, body: bytes) -> tuple[VerificationKey, ...]:
         """Read a key set; keys of other kinds or uses stand beside ours and are passed over (RFC 7517, section 5)."""
-        listed = (strict_object(body) or {}).get("keys") if len(body) <= MAX_JWKS_BYTES else None
-        if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+        listed = listed_keys(body) if len(body) <= MAX_JWKS_BYTES else None
+        if listed is None or len(listed) > MAX_KEYS:
             raise ConfigError(f"the document is not a JWK Set of at most {MAX_KEYS} keys and {MAX_JWKS_BYTES} bytes")
         keys: list[VerificationKey] = []
         for jwk in listed:
             try:
-                keys.append(self._jose.key_from_jwk(jwk if isinstance(jwk, dict) else {}))
+                keys.append(self._jose.key_from_jwk(jwk))
             except ConfigError as error:
                 _log.info("a key of %s is passed over: %s", self._host, error)
         if not keys:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nucleus.auth.algorithms import ASYMMETRIC, KEY_TYPES, allow_list
 from nucleus.auth.clock import Clock
 from nucleus.auth.compact import UnverifiedJwt, open_compact, peek_issuer
-from nucleus.auth.keys import KeySource, load_jose
+from nucleus.auth.keys import KeySource, StaticKeys, load_jose
 from nucleus.errors import AuthenticationError, ConfigError
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ class JwtVerifier:
             raise ConfigError("leeway_s is 0 to 300, and max_lifetime_s above 0")
         self._keys = keys
         self._algorithms = allow_list(algorithms)
+        if isinstance(keys, StaticKeys):
+            keys.check_algorithms(self._algorithms)
         self._types = frozenset(name.lower().removeprefix("application/") for name in types)
         self._leeway_s = leeway_s
         self._max_lifetime_s = max_lifetime_s
