@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from nucleus.auth.hash_key import load_or_create_hash_key
     from nucleus.auth.jwks import JwksKeys
     from nucleus.auth.keys import KeySource, StaticKeys
+    from nucleus.auth.oid_scope import ANY_OID
     from nucleus.auth.parser import AsyncTokenParser, TokenParser
     from nucleus.auth.registry import TokenParserRegistry
     from nucleus.auth.replay import InMemoryReplayCache, ReplayCache
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from nucleus.auth.wsgi import WsgiAuthMiddleware
 
 __all__ = [
+    "ANY_OID",
     "ApiKey",
     "ApiKeyManager",
     "ApiKeyParser",
@@ -93,6 +95,7 @@ _HOMES = {
     "hash_key": ["load_or_create_hash_key"],
     "jwks": ["JwksKeys"],
     "keys": ["KeySource", "StaticKeys"],
+    "oid_scope": ["ANY_OID"],
     "parser": ["AsyncTokenParser", "TokenParser"],
     "registry": ["TokenParserRegistry"],
     "replay": ["InMemoryReplayCache", "ReplayCache"],

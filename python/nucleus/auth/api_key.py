@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
+from collections.abc import Iterable
 
 from nucleus.auth.api_key_format import PREFIX, hash_secret, split_api_key
 from nucleus.auth.api_key_store import ApiKeyStore
@@ -12,6 +13,7 @@ from nucleus.auth.bearer import bearer_context
 from nucleus.auth.clock import Clock
 from nucleus.auth.context import RequestContext, TokenSource
 from nucleus.auth.hash_key import check_hash_key
+from nucleus.auth.oid_scope import ANY_OID, OidScope
 from nucleus.errors import AuthenticationError
 
 TOUCH_INTERVAL_S = 60
@@ -26,6 +28,7 @@ class ApiKeyParser:
     Args:
         store: where :class:`~nucleus.auth.ApiKeyManager` keeps them.
         hash_key: the secret that they are hashed with, the manager's own.
+        oids: whose keys are accepted; see :class:`~nucleus.auth.ConnectTokenParser`.
         clock: the time now.
 
     Raises:
@@ -34,8 +37,11 @@ class ApiKeyParser:
 
     source = TokenSource.API_KEY
 
-    def __init__(self, store: ApiKeyStore, hash_key: bytes, *, clock: Clock = time.time) -> None:
+    def __init__(
+        self, store: ApiKeyStore, hash_key: bytes, *, oids: Iterable[str] = (ANY_OID,), clock: Clock = time.time
+    ) -> None:
         self._store = store
+        self._scope = OidScope(oids)
         self._hash_key = check_hash_key(hash_key)
         self._clock = clock
 
@@ -62,6 +68,7 @@ class ApiKeyParser:
             raise AuthenticationError("the API key has expired or was revoked")
         if key.last_used_at is None or now - key.last_used_at >= TOUCH_INTERVAL_S:
             self._store.touch(key.id, now)
+        self._scope.check([key.oid])
         return bearer_context(self.source, token, key.oid, key.role, {"api_key_id": key.id})
 
     async def parse_async(self, token: str) -> RequestContext:

@@ -12,6 +12,7 @@ from nucleus.auth.bearer import bearer_context
 from nucleus.auth.clock import Clock
 from nucleus.auth.context import RequestContext, TokenSource
 from nucleus.auth.keys import KeySource
+from nucleus.auth.oid_scope import OidScope, named_oids
 from nucleus.auth.replay import InMemoryReplayCache, ReplayCache
 from nucleus.auth.verifier import MAX_TEXT_CHARS, JwtVerifier
 from nucleus.errors import AuthenticationError
@@ -28,6 +29,8 @@ class ServiceTokenParser:
         issuer: what ``iss`` must be, byte for byte.
         audience: what ``aud`` must be or contain: this service.
         keys: :class:`~nucleus.auth.StaticKeys` or :class:`~nucleus.auth.JwksKeys`.
+        oids: whom the issuer may speak for: OIDs and prefixes of whole parts, such as ``oid:onoal:user:*``;
+            ``ANY_OID`` for anybody. Every OID that a token names is checked: bearer, subject, actors.
         replays: remembers the tokens seen; one per process by default. Services of several processes share a
             :class:`~nucleus.auth.SqliteReplayCache`.
         algorithms: the only algorithms accepted.
@@ -48,6 +51,7 @@ class ServiceTokenParser:
         issuer: str,
         audience: str | Iterable[str],
         keys: KeySource,
+        oids: Iterable[str],
         replays: ReplayCache | None = None,
         algorithms: Iterable[str] = ASYMMETRIC,
         types: Iterable[str] = ("JWT", "service+jwt"),
@@ -55,6 +59,7 @@ class ServiceTokenParser:
         max_lifetime_s: float = 300,
         clock: Clock = time.time,
     ) -> None:
+        self._scope = OidScope(oids)
         self._verifier = JwtVerifier(
             issuer=issuer,
             audience=audience,
@@ -96,6 +101,7 @@ class ServiceTokenParser:
     def _once(self, token: str, claims: dict[str, Any]) -> RequestContext:
         """Make the context first: what is not accepted anyway is not remembered."""
         context = bearer_context(self.source, token, claims.get("service_oid"), ROLE, claims)
+        self._scope.check([context.oid, *named_oids(claims)])
         jti = claims.get("jti")
         if not isinstance(jti, str) or not 0 < len(jti) <= MAX_TEXT_CHARS:
             raise AuthenticationError("the token has no jti")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 from nucleus.auth.bearer import bearer_context
 from nucleus.auth.clock import Clock
 from nucleus.auth.context import RequestContext, TokenSource
+from nucleus.auth.oid_scope import ANY_OID, OidScope
 from nucleus.auth.session_manager import PREFIX, is_session_token, session_digest
 from nucleus.auth.session_store import SessionStore
 from nucleus.errors import AuthenticationError
@@ -21,13 +23,15 @@ class SessionTokenParser:
 
     Args:
         store: where :class:`~nucleus.auth.SessionManager` keeps them.
+        oids: whose sessions are accepted; see :class:`~nucleus.auth.ConnectTokenParser`.
         clock: the time now.
     """
 
     source = TokenSource.SESSION
 
-    def __init__(self, store: SessionStore, *, clock: Clock = time.time) -> None:
+    def __init__(self, store: SessionStore, *, oids: Iterable[str] = (ANY_OID,), clock: Clock = time.time) -> None:
         self._store = store
+        self._scope = OidScope(oids)
         self._clock = clock
 
     def validate_format(self, token: str) -> bool:
@@ -47,6 +51,7 @@ class SessionTokenParser:
         interval_s = min(TOUCH_INTERVAL_S, (session.idle_timeout_s or TOUCH_INTERVAL_S * 10) // 10)
         if now - session.last_seen_at >= max(1, interval_s):
             self._store.touch(session.digest, now)
+        self._scope.check([session.oid])
         return bearer_context(self.source, token, session.oid, session.role, session.claims)
 
     async def parse_async(self, token: str) -> RequestContext:
