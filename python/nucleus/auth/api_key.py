@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 import time
 from collections.abc import Iterable
 
@@ -20,6 +21,7 @@ TOUCH_INTERVAL_S = 60
 """How far ``last_used_at`` may lag behind: writing it at every request would cost a disk write each."""
 
 _NO_KEY = bytes(32)
+_log = logging.getLogger("nucleus.auth")
 
 
 class ApiKeyParser:
@@ -60,11 +62,17 @@ class ApiKeyParser:
             raise AuthenticationError("the API key is not valid")
         key = self._store.get(parts.id)
         # An unknown id costs the same hash and the same comparison as a wrong secret.
-        matches = hmac.compare_digest(hash_secret(parts, self._hash_key), _NO_KEY if key is None else key.digest)
+        matches = hmac.compare_digest(
+            hash_secret(parts, self._hash_key), key.digest if key is not None and key.digest else _NO_KEY
+        )
         if key is None or not matches:
+            raise AuthenticationError("the API key is not valid")
+        if not key.is_sealed(self._hash_key):
+            _log.warning("API key %s has been edited in its store, or comes from 0.1.0 and is to be adopted", key.id)
             raise AuthenticationError("the API key is not valid")
         now = int(self._clock())
         if not key.is_valid_at(now):
+            self._store.end(key.id)
             raise AuthenticationError("the API key has expired or was revoked")
         if key.last_used_at is None or now - key.last_used_at >= TOUCH_INTERVAL_S:
             self._store.touch(key.id, now)

@@ -8,10 +8,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from nucleus.auth.context import RequestContext
-from nucleus.auth.problem import Problem, bad_request, credentials_missing, headers_too_large, problem_of
+from nucleus.auth.problem import (
+    Problem,
+    bad_request,
+    credentials_missing,
+    headers_too_large,
+    problem_of,
+    store_unavailable,
+)
 from nucleus.auth.public_paths import PublicPaths
 from nucleus.auth.registry import TokenParserRegistry
-from nucleus.errors import AuthenticationError, ConfigError
+from nucleus.errors import AuthenticationError, ConfigError, StorageError
 
 _BEARER = re.compile(rb"bearer +([!-~]+)", re.IGNORECASE)
 # Whoever reads one of these takes its value for the prefix of the path: servers, and middleware behind this one.
@@ -93,7 +100,7 @@ class Gate:
             return token
         try:
             return Admitted(self._parsers.parse(token))
-        except AuthenticationError as error:
+        except (AuthenticationError, StorageError) as error:
             return _refused(error)
         finally:
             del token  # a store that fails ends in a traceback, which may be printed with its local variables
@@ -105,7 +112,7 @@ class Gate:
             return token
         try:
             return Admitted(await self._parsers.parse_async(token))
-        except AuthenticationError as error:
+        except (AuthenticationError, StorageError) as error:
             return _refused(error)
         finally:
             del token  # a store that fails ends in a traceback, which may be printed with its local variables
@@ -146,6 +153,9 @@ def _plain(name: bytes) -> bytes:
     return name.replace(b"_", b"-")
 
 
-def _refused(error: AuthenticationError) -> Problem:
+def _refused(error: AuthenticationError | StorageError) -> Problem:
+    if isinstance(error, StorageError):
+        _log.error("a token could not be checked: %s", error)
+        return store_unavailable()
     _log.info("a token was refused: %s", error)
     return problem_of(error)

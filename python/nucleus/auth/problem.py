@@ -70,6 +70,11 @@ def headers_too_large(max_bytes: int, max_count: int) -> Problem:
     )
 
 
+def store_unavailable() -> Problem:
+    """503 where a token can be neither accepted nor refused: the store of keys and sessions fails."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the token cannot be checked right now", (("retry-after", "5"),))
+
+
 def problem_of(error: AuthenticationError | AccessDeniedError) -> Problem:
     """401 for a token that is refused, 503 where it cannot be checked, 403 for what the bearer may not do."""
     if isinstance(error, AccessDeniedError):
