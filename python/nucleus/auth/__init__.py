@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nucleus.auth.api_key_sqlite import SqliteApiKeyStore
     from nucleus.auth.api_key_store import ApiKey, ApiKeyStore, InMemoryApiKeyStore
     from nucleus.auth.asgi import AsgiAuthMiddleware
+    from nucleus.auth.attempts import FailedAttempt, FailureReason
     from nucleus.auth.connect import ConnectTokenParser
     from nucleus.auth.current import get_request_context
     from nucleus.auth.dev import DevTokenParser
@@ -52,6 +53,8 @@ __all__ = [
     "AsyncTokenParser",
     "ConnectTokenParser",
     "DevTokenParser",
+    "FailedAttempt",
+    "FailureReason",
     "InMemoryApiKeyStore",
     "InMemoryReplayCache",
     "InMemorySessionStore",
@@ -87,6 +90,7 @@ _HOMES = {
     "api_key_sqlite": ["SqliteApiKeyStore"],
     "api_key_store": ["ApiKey", "ApiKeyStore", "InMemoryApiKeyStore"],
     "asgi": ["AsgiAuthMiddleware"],
+    "attempts": ["FailedAttempt", "FailureReason"],
     "connect": ["ConnectTokenParser"],
     "current": ["get_request_context"],
     "dev": ["DevTokenParser"],

@@ -10,6 +10,7 @@ from nucleus._core import check_oid
 from nucleus.auth.api_key_format import hash_secret, new_api_key
 from nucleus.auth.api_key_store import ApiKey, ApiKeyStore
 from nucleus.auth.clock import Clock
+from nucleus.auth.frames import forgets_secrets
 from nucleus.auth.hash_key import check_hash_key
 from nucleus.errors import ConfigError, ConflictError, IntegrityError
 
@@ -31,6 +32,7 @@ class ApiKeyManager:
         self._hash_key = check_hash_key(hash_key)
         self._clock = clock
 
+    @forgets_secrets
     def create(
         self, oid: str, *, name: str = "", role: str | None = None, ttl_s: int | None = None
     ) -> tuple[str, ApiKey]:
@@ -56,6 +58,7 @@ class ApiKeyManager:
         self._store.add(key)
         return text, key
 
+    @forgets_secrets
     def rotate(self, id: str, *, overlap_s: int = 86_400, ttl_s: int | None = None) -> tuple[str, ApiKey]:
         """Make a key in the place of another, which stays valid for ``overlap_s`` seconds, and not beyond its own end.
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from nucleus.auth.attempts import OnFailure
 from nucleus.auth.context import RequestContext
 from nucleus.auth.current import current
 from nucleus.auth.gate import Admitted, Gate, RequestHead
@@ -25,6 +26,13 @@ _POLICY_VIOLATION = 1008
 _MAX_WRAPPERS = 32
 """How many layers of middleware are looked through for a FastAPI application."""
 _RESPONSE_EXTENSION = "websocket.http.response"
+
+
+class _QuietScope(dict[str, Any]):
+    """A scope that does not tell its header to whoever prints the local variables of a traceback."""
+
+    def __repr__(self) -> str:
+        return f"<{self.get('type')} scope of {self.get('path')!r}>"
 
 
 class AsgiAuthMiddleware:
@@ -47,6 +55,8 @@ class AsgiAuthMiddleware:
             public only if it is so with and without the prefix.
         max_header_bytes: largest header accepted: all names and values together.
         max_header_fields: largest number of header fields accepted.
+        on_failure: called with a :class:`~nucleus.auth.FailedAttempt` for each request that is not let in, to throttle
+            by; it must not block, and what it raises changes no answer.
 
     Raises:
         ConfigError: an argument is of the wrong kind, or a path cannot be matched.
@@ -61,6 +71,7 @@ class AsgiAuthMiddleware:
         root_path: str = "",
         max_header_bytes: int = 32_768,
         max_header_fields: int = 100,
+        on_failure: OnFailure | None = None,
     ) -> None:
         self._app = app
         self._inner_root_path = _root_path_of(app)
@@ -70,13 +81,16 @@ class AsgiAuthMiddleware:
             root_path=root_path,
             max_header_bytes=max_header_bytes,
             max_header_fields=max_header_fields,
+            on_failure=on_failure,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
+            return
+        scope = _QuietScope(scope)
+        if scope["type"] == "http":
             await self._serve_http(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._serve_websocket(scope, receive, send)
@@ -146,7 +160,7 @@ def _root_path_of(app: object) -> str:
 
 def _with_context(scope: Scope, context: RequestContext | None) -> Scope:
     """Return a scope of its own: the state that the server hands out is shared between requests."""
-    return {**scope, SCOPE_KEY: context, "state": {**scope.get("state", {}), STATE_KEY: context}}
+    return _QuietScope(scope, **{SCOPE_KEY: context, "state": {**scope.get("state", {}), STATE_KEY: context}})
 
 
 async def _answer(prefix: str, problem: Problem, send: Send) -> None:

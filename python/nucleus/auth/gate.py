@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
-from nucleus.auth.context import RequestContext
+from nucleus.auth.attempts import FailedAttempt, FailureReason, OnFailure, tell
+from nucleus.auth.context import RequestContext, TokenSource
+from nucleus.auth.failures import KeysUnavailableError
 from nucleus.auth.problem import (
     Problem,
     bad_request,
@@ -72,6 +76,7 @@ class Gate:
             :class:`~nucleus.auth.public_paths.PublicPaths`.
         max_header_bytes: largest header accepted: all names and values together.
         max_header_fields: largest number of header fields accepted.
+        on_failure: called for each request that is not let in; see :mod:`nucleus.auth.attempts`.
 
     Raises:
         ConfigError: an argument is of the wrong kind, or a path cannot be matched.
@@ -85,6 +90,7 @@ class Gate:
         root_path: str = "",
         max_header_bytes: int = 32_768,
         max_header_fields: int = 100,
+        on_failure: OnFailure | None = None,
     ) -> None:
         if not isinstance(parsers, TokenParserRegistry):
             raise ConfigError("parsers is a TokenParserRegistry")
@@ -92,16 +98,17 @@ class Gate:
         self._public = PublicPaths(public_paths, root_path=root_path)
         self._max_header_bytes = max_header_bytes
         self._max_header_fields = max_header_fields
+        self._on_failure = on_failure
 
     def admit(self, head: RequestHead) -> Admitted | Problem:
         """Decide about a request. May block."""
         token = self._token(head)
         if not isinstance(token, str):
-            return token
+            return self._decided(token, head)
         try:
             return Admitted(self._parsers.parse(token))
         except (AuthenticationError, StorageError) as error:
-            return _refused(error)
+            return self._refused(error, self._parsers.claimed_source(token), head)
         finally:
             del token  # a store that fails ends in a traceback, which may be printed with its local variables
 
@@ -109,13 +116,37 @@ class Gate:
         """Decide about a request, without blocking the event loop."""
         token = self._token(head)
         if not isinstance(token, str):
-            return token
+            return self._decided(token, head)
         try:
             return Admitted(await self._parsers.parse_async(token))
         except (AuthenticationError, StorageError) as error:
-            return _refused(error)
+            return self._refused(error, self._parsers.claimed_source(token), head)
         finally:
             del token  # a store that fails ends in a traceback, which may be printed with its local variables
+
+    def _decided(self, decision: Admitted | Problem, head: RequestHead) -> Admitted | Problem:
+        """Return what was decided without a token, having told of a refusal."""
+        if isinstance(decision, Problem):
+            missing = decision.status == HTTPStatus.UNAUTHORIZED and not _names_credentials(head)
+            self._tell(FailureReason.MISSING if missing else FailureReason.MALFORMED, None, head)
+        return decision
+
+    def _refused(
+        self, error: AuthenticationError | StorageError, source: TokenSource | None, head: RequestHead
+    ) -> Problem:
+        if isinstance(error, StorageError | KeysUnavailableError):
+            reason = FailureReason.UNAVAILABLE
+        else:
+            reason = FailureReason.UNKNOWN if source is None else FailureReason.REFUSED
+        self._tell(reason, source, head)
+        if isinstance(error, StorageError):
+            _log.error("a token could not be checked: %s", error)
+            return store_unavailable()
+        _log.info("a token was refused: %s", error)
+        return problem_of(error)
+
+    def _tell(self, reason: FailureReason, source: TokenSource | None, head: RequestHead) -> None:
+        tell(self._on_failure, FailedAttempt(reason, source, head.client, time.time()))
 
     def _token(self, head: RequestHead) -> str | Admitted | Problem:
         """Return the bearer token, or what is decided without one."""
@@ -153,9 +184,5 @@ def _plain(name: bytes) -> bytes:
     return name.replace(b"_", b"-")
 
 
-def _refused(error: AuthenticationError | StorageError) -> Problem:
-    if isinstance(error, StorageError):
-        _log.error("a token could not be checked: %s", error)
-        return store_unavailable()
-    _log.info("a token was refused: %s", error)
-    return problem_of(error)
+def _names_credentials(head: RequestHead) -> bool:
+    return any(name == b"authorization" for name, _ in head.headers)

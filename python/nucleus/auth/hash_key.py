@@ -6,12 +6,14 @@ import os
 import secrets
 from pathlib import Path
 
+from nucleus.auth.frames import forgets_secrets
 from nucleus.auth.private_files import check_private, create_file, make_directories
 from nucleus.errors import ConfigError, DatabaseError
 
 HASH_KEY_BYTES = 32
 
 
+@forgets_secrets
 def check_hash_key(hash_key: bytes) -> bytes:
     """Return ``hash_key`` where it can be used.
 

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nucleus.auth.algorithms import KEY_TYPES
+from nucleus.auth.frames import forgets_secrets
 from nucleus.errors import AuthenticationError, ConfigError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class StaticKeys:
         return cls([jose.key_from_jwk(jwk) for jwk in listed])
 
     @classmethod
+    @forgets_secrets
     def from_secret(cls, secret: bytes, kid: str | None = None) -> StaticKeys:
         """A secret shared with the issuer: at least 32 random bytes for HS256, 48 for HS384, 64 for HS512.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from nucleus._core import check_oid
 from nucleus.auth.clock import Clock
+from nucleus.auth.frames import forgets_secrets
 from nucleus.auth.hash_key import check_hash_key
 from nucleus.auth.row_seal import is_seal, seal
 from nucleus.auth.session_store import Session, SessionStore
@@ -56,6 +57,7 @@ class SessionManager:
         self._hash_key = b"" if hash_key is None else check_hash_key(hash_key)
         self._clock = clock
 
+    @forgets_secrets
     def create(self, oid: str, *, role: str | None = None, claims: Mapping[str, Any] | None = None) -> str:
         """Open a session for someone who has just proved who they are; returns its token, which is kept nowhere.
 
@@ -78,6 +80,7 @@ class SessionManager:
         self._store.add(sealed_session(session, token, self._hash_key))
         return token
 
+    @forgets_secrets
     def rotate(self, token: str, *, role: str | None = None) -> str:
         """Give a session a new token, the old one ending at once; to be called whenever the bearer gains rights.
 
@@ -102,6 +105,7 @@ class SessionManager:
             raise AuthenticationError("the session is over, or never was")
         return renewed
 
+    @forgets_secrets
     def revoke(self, token: str) -> bool:
         """End a session, from the next request on; False when it had ended before."""
         return self._store.remove(session_digest(token))

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from nucleus.auth.attempts import OnFailure
 from nucleus.auth.context import RequestContext
 from nucleus.auth.current import current
 from nucleus.auth.gate import Gate, RequestHead
@@ -36,6 +37,8 @@ class WsgiAuthMiddleware:
             public only if it is so with and without the prefix.
         max_header_bytes: largest header accepted: all names and values together.
         max_header_fields: largest number of header fields accepted.
+        on_failure: called with a :class:`~nucleus.auth.FailedAttempt` for each request that is not let in, to throttle
+            by; it must not block, and what it raises changes no answer.
 
     Raises:
         ConfigError: an argument is of the wrong kind, or a path cannot be matched.
@@ -50,6 +53,7 @@ class WsgiAuthMiddleware:
         root_path: str = "",
         max_header_bytes: int = 32_768,
         max_header_fields: int = 100,
+        on_failure: OnFailure | None = None,
     ) -> None:
         self._app = app
         self._gate = Gate(
@@ -58,6 +62,7 @@ class WsgiAuthMiddleware:
             root_path=root_path,
             max_header_bytes=max_header_bytes,
             max_header_fields=max_header_fields,
+            on_failure=on_failure,
         )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
