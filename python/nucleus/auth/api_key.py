@@ -13,7 +13,7 @@ from nucleus.auth.api_key_store import ApiKeyStore
 from nucleus.auth.bearer import bearer_context
 from nucleus.auth.clock import Clock
 from nucleus.auth.context import RequestContext, TokenSource
-from nucleus.auth.frames import forgets_secrets
+from nucleus.auth.frames import forgets_secrets, forgets_token
 from nucleus.auth.hash_key import check_hash_key
 from nucleus.auth.oid_scope import ANY_OID, OidScope
 from nucleus.errors import AuthenticationError
@@ -40,6 +40,7 @@ class ApiKeyParser:
 
     source = TokenSource.API_KEY
 
+    @forgets_secrets
     def __init__(
         self, store: ApiKeyStore, hash_key: bytes, *, oids: Iterable[str] = (ANY_OID,), clock: Clock = time.time
     ) -> None:
@@ -52,7 +53,7 @@ class ApiKeyParser:
         """Whether the token begins with ``nk_``."""
         return token.startswith(PREFIX)
 
-    @forgets_secrets
+    @forgets_token
     def parse(self, token: str) -> RequestContext:
         """Look the key up and compare. May block, by the store.
 
@@ -81,7 +82,7 @@ class ApiKeyParser:
         self._scope.check([key.oid])
         return bearer_context(self.source, token, key.oid, key.role, {"api_key_id": key.id})
 
-    @forgets_secrets
+    @forgets_token
     async def parse_async(self, token: str) -> RequestContext:
         """Do as :meth:`parse` does, without blocking the event loop."""
         return await asyncio.to_thread(self.parse, token) if self._store.blocks else self.parse(token)

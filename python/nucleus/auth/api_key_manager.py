@@ -27,6 +27,7 @@ class ApiKeyManager:
         ConfigError: ``hash_key`` cannot be used.
     """
 
+    @forgets_secrets
     def __init__(self, store: ApiKeyStore, hash_key: bytes, *, clock: Clock = time.time) -> None:
         self._store = store
         self._hash_key = check_hash_key(hash_key)

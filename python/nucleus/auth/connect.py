@@ -10,7 +10,7 @@ from nucleus.auth.algorithms import ASYMMETRIC
 from nucleus.auth.bearer import bearer_context
 from nucleus.auth.clock import Clock
 from nucleus.auth.context import RequestContext, TokenSource
-from nucleus.auth.frames import forgets_secrets
+from nucleus.auth.frames import forgets_token
 from nucleus.auth.keys import KeySource
 from nucleus.auth.oid_scope import OidScope, named_oids
 from nucleus.auth.verifier import JwtVerifier
@@ -71,7 +71,7 @@ class ConnectTokenParser:
         """Whether the token is a JWT that says it is from this issuer."""
         return self._verifier.claims_to_be_ours(token)
 
-    @forgets_secrets
+    @forgets_token
     def parse(self, token: str) -> RequestContext:
         """Verify the token. May block while keys are fetched.
 
@@ -81,7 +81,7 @@ class ConnectTokenParser:
         """
         return self._context(token, self._verifier.verify(token))
 
-    @forgets_secrets
+    @forgets_token
     async def parse_async(self, token: str) -> RequestContext:
         """Do as :meth:`parse` does, without blocking the event loop."""
         return self._context(token, await self._verifier.verify_async(token))

@@ -85,17 +85,17 @@ class RequestContext:
         claims: Mapping[str, Any] | None = None,
         source: TokenSource = TokenSource.LOCAL,
     ) -> None:
-        object.__setattr__(self, "_token", token)
-        del token  # a traceback may be printed with its local variables
+        # All of it before anything is checked: a reporter of errors may print an object that was not accepted.
+        for name, value in (("_token", token), ("oid", oid), ("role", role), ("source", source)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "claims", Claims(claims or {}))
+        token = value = None  # a traceback may be printed with its local variables
         if not isinstance(oid, str) or not oid:
             raise ContextRequiredError("a request context needs the requester's OID, e.g. oid:onoal:user:alice")
         try:
             check_oid(oid)
         except InvalidRecordError as error:
             raise ContextRequiredError(f"the requester is not named by an OID: {error}") from error
-        object.__setattr__(self, "oid", oid)
-        object.__setattr__(self, "role", role)
-        object.__setattr__(self, "claims", Claims(claims or {}))
         object.__setattr__(self, "source", TokenSource(source))
 
     @property

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from nucleus.auth.bearer import bearer_context
 from nucleus.auth.context import RequestContext, TokenSource
-from nucleus.auth.frames import forgets_secrets
+from nucleus.auth.frames import forgets_token
 from nucleus.auth.oid_scope import ANY_OID, OidScope
 from nucleus.errors import AuthenticationError
 
@@ -35,7 +35,7 @@ class DevTokenParser:
         """Whether the token begins with ``dev:``."""
         return token.startswith(PREFIX)
 
-    @forgets_secrets
+    @forgets_token
     def parse(self, token: str) -> RequestContext:
         """Take the bearer's word for it.
 
@@ -52,7 +52,7 @@ class DevTokenParser:
         self._scope.check([context.oid])
         return context
 
-    @forgets_secrets
+    @forgets_token
     async def parse_async(self, token: str) -> RequestContext:
         """Do as :meth:`parse` does; nothing in it blocks."""
         return self.parse(token)

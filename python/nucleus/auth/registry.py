@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from nucleus.auth.context import RequestContext, TokenSource
-from nucleus.auth.frames import forgets_secrets
+from nucleus.auth.frames import forgets_token
 from nucleus.auth.parser import AsyncTokenParser, TokenParser
 from nucleus.errors import AuthenticationError, ConfigError
 
@@ -69,7 +69,7 @@ class TokenParserRegistry:
         """The parsers in the order in which they are asked."""
         return self._parsers
 
-    @forgets_secrets
+    @forgets_token
     def parse(self, token: str) -> RequestContext:
         """Return the context of the token's bearer. May block.
 
@@ -78,7 +78,7 @@ class TokenParserRegistry:
         """
         return self._claimant(token).parse(token)
 
-    @forgets_secrets
+    @forgets_token
     async def parse_async(self, token: str) -> RequestContext:
         """Do as :meth:`parse` does, without blocking the event loop."""
         parser = self._claimant(token)

@@ -11,7 +11,7 @@ from nucleus.auth.algorithms import ASYMMETRIC
 from nucleus.auth.bearer import bearer_context
 from nucleus.auth.clock import Clock
 from nucleus.auth.context import RequestContext, TokenSource
-from nucleus.auth.frames import forgets_secrets
+from nucleus.auth.frames import forgets_token
 from nucleus.auth.keys import KeySource
 from nucleus.auth.oid_scope import OidScope, named_oids
 from nucleus.auth.replay import InMemoryReplayCache, ReplayCache
@@ -83,7 +83,7 @@ class ServiceTokenParser:
         """Whether the token is a JWT that says it is from this issuer."""
         return self._verifier.claims_to_be_ours(token)
 
-    @forgets_secrets
+    @forgets_token
     def parse(self, token: str) -> RequestContext:
         """Verify the token and remember that it was used. May block.
 
@@ -93,7 +93,7 @@ class ServiceTokenParser:
         """
         return self._once(token, self._verifier.verify(token))
 
-    @forgets_secrets
+    @forgets_token
     async def parse_async(self, token: str) -> RequestContext:
         """Do as :meth:`parse` does, without blocking the event loop."""
         claims = await self._verifier.verify_async(token)

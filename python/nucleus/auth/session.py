@@ -10,7 +10,7 @@ from dataclasses import replace
 from nucleus.auth.bearer import bearer_context
 from nucleus.auth.clock import Clock
 from nucleus.auth.context import RequestContext, TokenSource
-from nucleus.auth.frames import forgets_secrets
+from nucleus.auth.frames import forgets_secrets, forgets_token
 from nucleus.auth.hash_key import check_hash_key
 from nucleus.auth.oid_scope import ANY_OID, OidScope
 from nucleus.auth.session_manager import PREFIX, is_session_token, open_session, sealed_session
@@ -33,6 +33,7 @@ class SessionTokenParser:
 
     source = TokenSource.SESSION
 
+    @forgets_secrets
     def __init__(
         self,
         store: SessionStore,
@@ -50,7 +51,7 @@ class SessionTokenParser:
         """Whether the token begins with ``ns_``."""
         return token.startswith(PREFIX)
 
-    @forgets_secrets
+    @forgets_token
     def parse(self, token: str) -> RequestContext:
         """Look the session up. May block, by the store.
 
@@ -67,7 +68,7 @@ class SessionTokenParser:
         self._scope.check([session.oid])
         return bearer_context(self.source, token, session.oid, session.role, session.claims)
 
-    @forgets_secrets
+    @forgets_token
     async def parse_async(self, token: str) -> RequestContext:
         """Do as :meth:`parse` does, without blocking the event loop."""
         return await asyncio.to_thread(self.parse, token) if self._store.blocks else self.parse(token)

@@ -40,6 +40,7 @@ class SessionManager:
         ConfigError: a duration is not at least a second, or ``hash_key`` cannot be used.
     """
 
+    @forgets_secrets
     def __init__(
         self,
         store: SessionStore,
