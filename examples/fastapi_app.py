@@ -6,6 +6,8 @@ Run it::
     nucleus key create oid:onoal:user:alice --keys auth.db
     uvicorn --factory fastapi_app:create_app
 
+or in several processes: ``gunicorn --preload -w 2 -k uvicorn_worker.UvicornWorker "fastapi_app:create_app()"``.
+
 Then, with the key that was printed::
 
     curl -X POST -H "Authorization: Bearer $KEY" http://127.0.0.1:8000/login
@@ -13,13 +15,13 @@ Then, with the key that was printed::
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, closing
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import Body, Depends, FastAPI, HTTPException
+from fastapi import Body, Depends, FastAPI, HTTPException, Request
 
-from nucleus import QueryFilters, Record, RequestContext, create_ledger, sqlite_storage
+from nucleus import Ledger, QueryFilters, Record, RequestContext, create_ledger, sqlite_storage
 from nucleus.auth import (
     ApiKeyParser,
     AsgiAuthMiddleware,
@@ -39,47 +41,63 @@ Requester = Annotated[RequestContext, Depends(get_request_context)]
 
 
 def create_app(directory: Path = Path()) -> FastAPI:
-    """Make the service; its files are in ``directory``. Each worker process makes its own."""
-    ledger = create_ledger("notes", storage=sqlite_storage(directory / "notes.db"))
-    keys, sessions = SqliteApiKeyStore(directory / "auth.db"), SqliteSessionStore(directory / "auth.db")
-    parsers = TokenParserRegistry(
-        [ApiKeyParser(keys, load_or_create_hash_key(directory / "auth.db.key")), SessionTokenParser(sessions)]
-    )
-    manager = SessionManager(sessions)
+    """Make the service; its files are in ``directory``."""
+    parsers = TokenParserRegistry()
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
-        for each in (ledger, keys, sessions):
-            each.close()
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        # Opened here and not above: a server that forks (gunicorn --preload) makes the application in the parent, and
+        # what is opened there is refused in its workers.
+        hash_key = load_or_create_hash_key(directory / "auth.db.key")
+        with ExitStack() as files:
+            ledger = files.enter_context(create_ledger("notes", storage=sqlite_storage(directory / "notes.db")))
+            keys = files.enter_context(closing(SqliteApiKeyStore(directory / "auth.db")))
+            sessions = files.enter_context(closing(SqliteSessionStore(directory / "auth.db")))
+            parsers.add(ApiKeyParser(keys, hash_key))
+            parsers.add(SessionTokenParser(sessions, hash_key=hash_key))
+            app.state.ledger, app.state.sessions = ledger, SessionManager(sessions, hash_key=hash_key)
+            yield
 
     app = FastAPI(title="Notes", lifespan=lifespan, exception_handlers=exception_handlers())
     app.add_middleware(AsgiAuthMiddleware, parsers=parsers, public_paths=["/health"])
 
     @app.get("/health")
-    def health() -> dict[str, int]:
-        return {"entries": len(ledger)}
+    def health(request: Request) -> dict[str, int]:
+        return {"entries": len(_ledger(request))}
 
     @app.post("/login")
-    def login(requester: Requester) -> dict[str, str]:
+    def login(request: Request, requester: Requester) -> dict[str, str]:
         # A session that could open further ones would outlive its own end.
         if not is_from_source(requester, TokenSource.API_KEY):
             raise HTTPException(403, "log in with an API key")
-        return {"session": manager.create(requester.oid, role=requester.role)}
+        return {"session": _sessions(request).create(requester.oid, role=requester.role)}
 
     @app.post("/logout")
-    def logout(requester: Requester) -> dict[str, bool]:
-        return {"ended": requester.token is not None and manager.revoke(requester.token)}
+    def logout(request: Request, requester: Requester) -> dict[str, bool]:
+        return {"ended": requester.token is not None and _sessions(request).revoke(requester.token)}
 
     @app.post("/notes/{id}", status_code=201)
-    def write_note(id: str, payload: Annotated[dict[str, Any], Body()], requester: Requester) -> dict[str, Any]:
-        entry = ledger.append(Record(id=id, stream="notes", payload=payload), context=requester)
+    def write_note(
+        request: Request, id: str, payload: Annotated[dict[str, Any], Body()], requester: Requester
+    ) -> dict[str, Any]:
+        entry = _ledger(request).append(Record(id=id, stream="notes", payload=payload), context=requester)
         return {"seq": entry.seq, "hash": entry.hash}
 
     @app.get("/notes")
-    def read_notes(requester: Requester, cursor: str | None = None) -> dict[str, Any]:
-        page = ledger.query(QueryFilters(stream="notes", limit=100, cursor=cursor), context=requester)
+    def read_notes(request: Request, requester: Requester, cursor: str | None = None) -> dict[str, Any]:
+        filters = QueryFilters(stream="notes", limit=100, cursor=cursor)
+        page = _ledger(request).query(filters, context=requester)
         notes = [{"id": entry.record.id, "payload": entry.record.payload, "seq": entry.seq} for entry in page.entries]
         return {"notes": notes, "next_cursor": page.next_cursor}
 
     return app
+
+
+def _ledger(request: Request) -> Ledger:
+    ledger: Ledger = request.app.state.ledger
+    return ledger
+
+
+def _sessions(request: Request) -> SessionManager:
+    sessions: SessionManager = request.app.state.sessions
+    return sessions

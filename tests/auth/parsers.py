@@ -21,14 +21,24 @@ class Clock:
 
 def connect_parser(**changes: Any) -> ConnectTokenParser:
     """A parser that accepts what ``tokens.claims()`` says, signed with ``rsa_key()``."""
-    options: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "clock": Clock()} | changes
+    options: dict[str, Any] = {
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "oids": ["oid:onoal:*"],
+        "clock": Clock(),
+    } | changes
     options.setdefault("keys", StaticKeys.from_pem(pem(rsa_key())))
     return ConnectTokenParser(**options)
 
 
 def service_parser(**changes: Any) -> ServiceTokenParser:
     """A parser that accepts what ``tokens.service_claims()`` says, signed with ``rsa_key()``."""
-    options: dict[str, Any] = {"issuer": ISSUER, "audience": AUDIENCE, "clock": Clock()} | changes
+    options: dict[str, Any] = {
+        "issuer": ISSUER,
+        "audience": AUDIENCE,
+        "oids": ["oid:onoal:*"],
+        "clock": Clock(),
+    } | changes
     options.setdefault("keys", StaticKeys.from_pem(pem(rsa_key())))
     return ServiceTokenParser(**options)
 

@@ -1,12 +1,16 @@
 """Request contexts and what is asked about them."""
 
+import copy
 import dataclasses
+import json
 import pickle
+import pprint
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+from fastapi.encoders import jsonable_encoder
 from tests.auth.tokens import ALICE
 
 from nucleus import ContextRequiredError, RequestContext
@@ -44,8 +48,30 @@ def test_claims_are_a_copy() -> None:
 def test_pickle(protocol: int) -> None:
     again = pickle.loads(pickle.dumps(CONTEXT, protocol))
     assert again == CONTEXT
-    assert again.token == "nk_secret"
+    assert again.token is None
+    assert b"nk_secret" not in pickle.dumps(CONTEXT, protocol)
     assert hash(again) == hash(CONTEXT)
+
+
+def test_token_is_in_no_copy_and_no_dictionary() -> None:
+    for copied in (copy.copy(CONTEXT), copy.deepcopy(CONTEXT), dataclasses.replace(CONTEXT, role="reader")):
+        assert (copied.oid, copied.token, copied.claims) == (ALICE, None, {"a": [1]})
+    assert CONTEXT.token == "nk_secret"
+    shown = [
+        dataclasses.asdict(CONTEXT),
+        dataclasses.astuple(CONTEXT),
+        json.dumps(CONTEXT, default=dataclasses.asdict),
+        json.dumps(CONTEXT, default=str),
+        pprint.pformat(CONTEXT),
+        jsonable_encoder(CONTEXT),
+        CONTEXT.__getstate__(),
+        CONTEXT.__reduce_ex__(2),
+        {each.name: getattr(CONTEXT, each.name) for each in dataclasses.fields(CONTEXT)},
+    ]
+    assert "nk_secret" not in repr(shown)
+    assert shown[0] == {"oid": ALICE, "role": "admin", "claims": {"a": [1]}, "source": "api_key"}
+    with pytest.raises(TypeError):
+        vars(CONTEXT)
 
 
 @pytest.mark.parametrize(

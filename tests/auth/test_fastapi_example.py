@@ -1,5 +1,6 @@
 """The example service, its own process, over HTTP: a key from the command line, a session, notes on the ledger."""
 
+import os
 import re
 import subprocess
 import sys
@@ -78,3 +79,45 @@ def test_example(address: str, tmp_path: Path) -> None:
     assert "POST /login" in log
     for secret in (text, session_id):
         assert secret not in log
+
+
+FORK = """
+import asyncio, os, sys
+from pathlib import Path
+import httpx
+from fastapi_app import create_app
+
+app = create_app(Path(sys.argv[1]))
+
+async def serve(worker):
+    transport = httpx.ASGITransport(app)
+    async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        assert (await http.get("/health")).status_code == 200
+        key = {"Authorization": "Bearer " + sys.argv[2]}
+        session = {"Authorization": "Bearer " + (await http.post("/login", headers=key)).json()["session"]}
+        assert (await http.post(f"/notes/n-{worker}", headers=session, json={})).status_code == 201
+        assert (await http.get("/notes?cursor=zzz", headers=session)).status_code == 400
+
+for worker in range(3):
+    if not os.fork():
+        try:
+            asyncio.run(serve(worker))
+            os._exit(0)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+            os._exit(1)
+for worker in range(3):
+    assert os.wait()[1] == 0
+"""
+
+
+def test_application_that_is_made_before_its_workers_are_forked(tmp_path: Path) -> None:
+    """As ``gunicorn --preload`` does: files are opened when a worker starts, not when the application is made."""
+    text = nucleus("key", "create", ALICE, directory=tmp_path)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(EXAMPLES), *sys.path])}
+    command = [sys.executable, "-W", "ignore", "-c", FORK, str(tmp_path), text]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert answer.returncode == 0, answer.stderr
+    with create_ledger(storage=sqlite_storage(tmp_path / "notes.db", read_only=True)) as ledger:
+        assert len(ledger) == 3
+        assert ledger.verify().valid

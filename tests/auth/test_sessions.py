@@ -120,7 +120,7 @@ def test_store_replaces_only_what_is_there(store: SessionStore) -> None:
 
 
 def test_touch_does_not_bring_a_session_back(store: SessionStore) -> None:
-    store.touch(b"gone", NOW)
+    store.touch(Session(b"gone", ALICE, None, {}, NOW, NOW + 10, None, NOW))
     assert store.get(b"gone") is None
 
 

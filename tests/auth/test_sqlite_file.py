@@ -85,11 +85,11 @@ def test_newer_schema_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "auth.db"
     SqliteSessionStore(path).close()
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     with pytest.raises(SchemaVersionError) as caught:
         SqliteSessionStore(path)
-    assert (caught.value.found, caught.value.supported) == (2, 1)
+    assert (caught.value.found, caught.value.supported) == (3, 2)
 
 
 def test_closed(tmp_path: Path) -> None:

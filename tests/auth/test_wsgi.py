@@ -85,10 +85,12 @@ def test_answer_is_closed() -> None:
     assert closed == [True]
 
 
-def test_mount_point_counts() -> None:
-    app = WsgiAuthMiddleware(wsgi_app, registry(), ["/api/health"])
-    assert call(app, "/health", SCRIPT_NAME="/api")[0] == "200 OK"
-    assert call(app, "/health")[0] == "401 Unauthorized"
+def test_mount_point_that_nobody_vouches_for() -> None:
+    """Public below it is only what is so with and without it."""
+    for public, status in (["/api/health"], 401), (["/health"], 401), (["/health", "/api/health"], 200):
+        app = WsgiAuthMiddleware(wsgi_app, registry(), public)
+        assert call(app, "/health", SCRIPT_NAME="/api")[0].startswith(str(status))
+    assert call(WsgiAuthMiddleware(wsgi_app, registry(), ["/api/health"]), "/health")[0] == "401 Unauthorized"
 
 
 def test_path_that_is_not_utf_8() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nucleus.auth.api_key_sqlite import SqliteApiKeyStore
     from nucleus.auth.api_key_store import ApiKey, ApiKeyStore, InMemoryApiKeyStore
     from nucleus.auth.asgi import AsgiAuthMiddleware
+    from nucleus.auth.attempts import FailedAttempt, FailureReason
     from nucleus.auth.connect import ConnectTokenParser
     from nucleus.auth.current import get_request_context
     from nucleus.auth.dev import DevTokenParser
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from nucleus.auth.hash_key import load_or_create_hash_key
     from nucleus.auth.jwks import JwksKeys
     from nucleus.auth.keys import KeySource, StaticKeys
+    from nucleus.auth.oid_scope import ANY_OID
     from nucleus.auth.parser import AsyncTokenParser, TokenParser
     from nucleus.auth.registry import TokenParserRegistry
     from nucleus.auth.replay import InMemoryReplayCache, ReplayCache
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from nucleus.auth.wsgi import WsgiAuthMiddleware
 
 __all__ = [
+    "ANY_OID",
     "ApiKey",
     "ApiKeyManager",
     "ApiKeyParser",
@@ -50,6 +53,8 @@ __all__ = [
     "AsyncTokenParser",
     "ConnectTokenParser",
     "DevTokenParser",
+    "FailedAttempt",
+    "FailureReason",
     "InMemoryApiKeyStore",
     "InMemoryReplayCache",
     "InMemorySessionStore",
@@ -85,6 +90,7 @@ _HOMES = {
     "api_key_sqlite": ["SqliteApiKeyStore"],
     "api_key_store": ["ApiKey", "ApiKeyStore", "InMemoryApiKeyStore"],
     "asgi": ["AsgiAuthMiddleware"],
+    "attempts": ["FailedAttempt", "FailureReason"],
     "connect": ["ConnectTokenParser"],
     "current": ["get_request_context"],
     "dev": ["DevTokenParser"],
@@ -93,6 +99,7 @@ _HOMES = {
     "hash_key": ["load_or_create_hash_key"],
     "jwks": ["JwksKeys"],
     "keys": ["KeySource", "StaticKeys"],
+    "oid_scope": ["ANY_OID"],
     "parser": ["AsyncTokenParser", "TokenParser"],
     "registry": ["TokenParserRegistry"],
     "replay": ["InMemoryReplayCache", "ReplayCache"],

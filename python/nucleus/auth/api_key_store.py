@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from nucleus.auth.row_seal import is_seal, seal
 from nucleus.errors import ConflictError
 
 
@@ -24,6 +25,9 @@ class ApiKey:
         revoked_at: when it was revoked, or None.
         last_used_at: when it was used, up to a minute late, or None.
         replaced_by: id of the key that was made in its place, or None.
+        mac: keyed hash over everything above that decides, 32 bytes; None for a key that counts for nothing until it
+            is adopted, or any more. A revoked key, and one that was found expired, has lost its ``digest`` too: no
+            edit of the row makes it valid again, nor does a clock that goes back.
     """
 
     id: str
@@ -36,10 +40,27 @@ class ApiKey:
     revoked_at: int | None = None
     last_used_at: int | None = None
     replaced_by: str | None = None
+    mac: bytes | None = field(default=None, repr=False)
 
     def is_valid_at(self, now: float) -> bool:
-        """Whether it is neither revoked nor expired."""
-        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+        """Whether it is neither revoked nor expired, and was not found so before."""
+        return bool(self.digest) and self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def sealed(self, hash_key: bytes) -> ApiKey:
+        """Return the key with the seal that belongs to it."""
+        return replace(self, mac=self._seal(hash_key))
+
+    def is_sealed(self, hash_key: bytes) -> bool:
+        """Whether the row is as it was written by whoever has ``hash_key``."""
+        return is_seal(self._seal(hash_key), self.mac)
+
+    def _seal(self, hash_key: bytes) -> bytes:
+        decides = (self.id, self.digest, self.oid, self.role, self.name, self.created_at, self.expires_at)
+        return seal(hash_key, b"nucleus key row", *decides, self.replaced_by)
+
+    def ended(self) -> ApiKey:
+        """Return the key without what makes it one."""
+        return replace(self, digest=b"", mac=None)
 
 
 class ApiKeyStore(Protocol):
@@ -62,17 +83,17 @@ class ApiKeyStore(Protocol):
     def list(self, oid: str | None = None) -> list[ApiKey]:
         """Return all keys, or those of one bearer, oldest first."""
 
-    def replace(self, id: str, successor: ApiKey, *, ends_at: int) -> bool:
-        """Keep ``successor`` and let the key ``id`` expire at ``ends_at`` or before.
-
-        False, and nothing done, when it is not valid at ``successor.created_at`` or has been replaced already.
-        """
+    def replace(self, before: ApiKey, after: ApiKey, *successors: ApiKey) -> bool:
+        """Put ``after`` in the place of ``before`` and add ``successors``; False, and nothing done, if it changed."""
 
     def revoke(self, id: str, revoked_at: int) -> bool:
-        """Revoke a key for good; False when there is none, or it was revoked before."""
+        """Revoke a key for good, its ``digest`` and ``mac`` too; False when there is none, or it was revoked before."""
+
+    def end(self, id: str) -> None:
+        """Take ``digest`` and ``mac`` from a key that has expired; :meth:`get` says so from now on. Never waits."""
 
     def touch(self, id: str, used_at: int) -> None:
-        """Note that a key was used."""
+        """Note that a key was used, where that is possible at once: never waits, and nothing depends on it."""
 
 
 class InMemoryApiKeyStore:
@@ -102,15 +123,14 @@ class InMemoryApiKeyStore:
             keys = [key for key in self._keys.values() if oid is None or key.oid == oid]
         return sorted(keys, key=lambda key: (key.created_at, key.id))
 
-    def replace(self, id: str, successor: ApiKey, *, ends_at: int) -> bool:
+    def replace(self, before: ApiKey, after: ApiKey, *successors: ApiKey) -> bool:
         """See :meth:`ApiKeyStore.replace`."""
         with self._lock:
-            key = self._keys.get(id)
-            if key is None or key.replaced_by is not None or not key.is_valid_at(successor.created_at):
+            key = self._keys.get(before.id)
+            if key is None or (key.mac, key.digest) != (before.mac, before.digest):
                 return False
-            ends = ends_at if key.expires_at is None else min(ends_at, key.expires_at)
-            self._keys[id] = replace(key, expires_at=ends, replaced_by=successor.id)
-            self._keys[successor.id] = successor
+            for each in (after, *successors):
+                self._keys[each.id] = each
             return True
 
     def revoke(self, id: str, revoked_at: int) -> bool:
@@ -119,8 +139,15 @@ class InMemoryApiKeyStore:
             key = self._keys.get(id)
             if key is None or key.revoked_at is not None:
                 return False
-            self._keys[id] = replace(key, revoked_at=revoked_at)
+            self._keys[id] = replace(key.ended(), revoked_at=revoked_at)
             return True
+
+    def end(self, id: str) -> None:
+        """See :meth:`ApiKeyStore.end`."""
+        with self._lock:
+            key = self._keys.get(id)
+            if key is not None:
+                self._keys[id] = key.ended()
 
     def touch(self, id: str, used_at: int) -> None:
         """See :meth:`ApiKeyStore.touch`."""

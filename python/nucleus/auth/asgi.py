@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
+from nucleus.auth.attempts import OnFailure
 from nucleus.auth.context import RequestContext
 from nucleus.auth.current import current
 from nucleus.auth.gate import Admitted, Gate, RequestHead
@@ -21,7 +23,16 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 SCOPE_KEY = "nucleus.context"
 STATE_KEY = "request_context"
 _POLICY_VIOLATION = 1008
+_MAX_WRAPPERS = 32
+"""How many layers of middleware are looked through for a FastAPI application."""
 _RESPONSE_EXTENSION = "websocket.http.response"
+
+
+class _QuietScope(dict[str, Any]):
+    """A scope that does not tell its header to whoever prints the local variables of a traceback."""
+
+    def __repr__(self) -> str:
+        return f"<{self.get('type')} scope of {self.get('path')!r}>"
 
 
 class AsgiAuthMiddleware:
@@ -39,8 +50,13 @@ class AsgiAuthMiddleware:
         app: the application.
         parsers: who understands which token.
         public_paths: ``/exact`` and ``/prefix/*``; see :class:`~nucleus.auth.public_paths.PublicPaths`.
+        root_path: the prefix below which the application is reached, set by the operator (``uvicorn --root-path``,
+            ``SCRIPT_NAME``, a mount): public paths go without it. Where it is not given, a path below a prefix is
+            public only if it is so with and without the prefix.
         max_header_bytes: largest header accepted: all names and values together.
         max_header_fields: largest number of header fields accepted.
+        on_failure: called with a :class:`~nucleus.auth.FailedAttempt` for each request that is not let in, to throttle
+            by; it must not block, and what it raises changes no answer.
 
     Raises:
         ConfigError: an argument is of the wrong kind, or a path cannot be matched.
@@ -52,17 +68,29 @@ class AsgiAuthMiddleware:
         parsers: TokenParserRegistry,
         public_paths: Iterable[str] = (),
         *,
+        root_path: str = "",
         max_header_bytes: int = 32_768,
         max_header_fields: int = 100,
+        on_failure: OnFailure | None = None,
     ) -> None:
         self._app = app
-        self._gate = Gate(parsers, public_paths, max_header_bytes=max_header_bytes, max_header_fields=max_header_fields)
+        self._inner_root_path = _root_path_of(app)
+        self._gate = Gate(
+            parsers,
+            public_paths,
+            root_path=root_path,
+            max_header_bytes=max_header_bytes,
+            max_header_fields=max_header_fields,
+            on_failure=on_failure,
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
-        elif scope["type"] == "http":
+            return
+        scope = _QuietScope(scope)
+        if scope["type"] == "http":
             await self._serve_http(scope, receive, send)
         elif scope["type"] == "websocket":
             await self._serve_websocket(scope, receive, send)
@@ -70,7 +98,7 @@ class AsgiAuthMiddleware:
             raise ConfigError(f"connections of type {scope['type']!r} are not served: nobody knows who asks")
 
     async def _serve_http(self, scope: Scope, receive: Receive, send: Send) -> None:
-        decision = await self._gate.admit_async(_head(scope))
+        decision = await self._gate.admit_async(self._head(scope))
         if isinstance(decision, Problem):
             await _answer("http.response", decision, send)
             return
@@ -81,7 +109,7 @@ class AsgiAuthMiddleware:
             await _answer("http.response", problem_of(refusal), send)
 
     async def _serve_websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        decision = await self._gate.admit_async(_head(scope))
+        decision = await self._gate.admit_async(self._head(scope))
         if isinstance(decision, Problem):
             await receive()  # the `websocket.connect` that has to come before any answer
             await _refuse_websocket(decision, scope, send)
@@ -91,6 +119,13 @@ class AsgiAuthMiddleware:
             raise refusal
         if refusal is not None:
             await _refuse_websocket(problem_of(refusal), scope, send)
+
+    def _head(self, scope: Scope) -> RequestHead:
+        client = scope.get("client")
+        root_path = self._inner_root_path or scope.get("root_path") or ""
+        return RequestHead(
+            scope["path"], scope.get("raw_path"), list(scope["headers"]), root_path, client[0] if client else None
+        )
 
     async def _run_app(
         self, decision: Admitted, scope: Scope, receive: Receive, send: Send, answer_prefix: str
@@ -113,13 +148,19 @@ class AsgiAuthMiddleware:
         return None, answered
 
 
-def _head(scope: Scope) -> RequestHead:
-    return RequestHead(scope["path"], scope.get("raw_path"), list(scope["headers"]))
+def _root_path_of(app: object) -> str:
+    """Return what ``FastAPI(root_path=...)`` puts in place of the server's prefix once a request is inside of it."""
+    fastapi = sys.modules.get("fastapi")
+    for _ in range(_MAX_WRAPPERS):
+        if fastapi is not None and isinstance(app, fastapi.FastAPI):
+            return str(app.root_path)
+        app = getattr(app, "app", None)
+    return ""
 
 
 def _with_context(scope: Scope, context: RequestContext | None) -> Scope:
     """Return a scope of its own: the state that the server hands out is shared between requests."""
-    return {**scope, SCOPE_KEY: context, "state": {**scope.get("state", {}), STATE_KEY: context}}
+    return _QuietScope(scope, **{SCOPE_KEY: context, "state": {**scope.get("state", {}), STATE_KEY: context}})
 
 
 async def _answer(prefix: str, problem: Problem, send: Send) -> None:

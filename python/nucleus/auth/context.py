@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from inspect import signature
-from types import FunctionType, MappingProxyType
+from types import FunctionType
 from typing import Any, TypeVar, cast
 
 from nucleus._core import check_oid
@@ -32,14 +33,39 @@ class TokenSource(StrEnum):
     """By an API key that this service issued."""
 
 
-@dataclass(frozen=True, slots=True)
+class Claims(Mapping[str, Any]):
+    """A read-only mapping that can be copied and pickled; a deep copy is a plain dictionary."""
+
+    __slots__ = ("_claims",)
+
+    def __init__(self, claims: Mapping[str, Any]) -> None:
+        self._claims = dict(claims)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._claims[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def __repr__(self) -> str:
+        return repr(self._claims)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[str, Any]:
+        return copy.deepcopy(self._claims, memo)
+
+
+@dataclass(frozen=True, init=False)
 class RequestContext:
     """The requester of one call.
 
     Attributes:
         oid: who asks, ``oid:<namespace>:<type>:<id>``.
         role: the requester's role, where the token names one.
-        token: the token as it came; it never shows in a repr.
+        token: the token as it came, in the process that received it: it shows in no repr, and no copy, pickle or
+            dictionary of the context holds it. Contexts that differ in it alone are equal.
         claims: what the token says besides; a read-only mapping.
         source: how the requester was established.
 
@@ -47,25 +73,49 @@ class RequestContext:
         ContextRequiredError: ``oid`` is missing or malformed.
     """
 
-    oid: str
-    role: str | None = None
-    token: str | None = field(default=None, repr=False)
-    claims: Mapping[str, Any] = field(default_factory=dict, hash=False)
-    source: TokenSource = TokenSource.LOCAL
+    # The token is no field: whatever walks the fields of a dataclass does not meet it.
+    __slots__ = ("_token", "claims", "oid", "role", "source")
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.oid, str) or not self.oid:
+    oid: str
+    role: str | None
+    claims: Mapping[str, Any]
+    source: TokenSource
+
+    def __init__(
+        self,
+        oid: str,
+        role: str | None = None,
+        token: str | None = None,
+        claims: Mapping[str, Any] | None = None,
+        source: TokenSource = TokenSource.LOCAL,
+    ) -> None:
+        # All of it before anything is checked: a reporter of errors may print an object that was not accepted.
+        for name, value in (("_token", token), ("oid", oid), ("role", role), ("source", source)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "claims", Claims(claims or {}))
+        token = value = None  # a traceback may be printed with its local variables
+        if not isinstance(oid, str) or not oid:
             raise ContextRequiredError("a request context needs the requester's OID, e.g. oid:onoal:user:alice")
         try:
-            check_oid(self.oid)
+            check_oid(oid)
         except InvalidRecordError as error:
             raise ContextRequiredError(f"the requester is not named by an OID: {error}") from error
-        object.__setattr__(self, "claims", MappingProxyType(dict(self.claims)))
-        object.__setattr__(self, "source", TokenSource(self.source))
+        object.__setattr__(self, "source", TokenSource(source))
+
+    @property
+    def token(self) -> str | None:
+        """The token as it came; None in a copy."""
+        token: str | None = self._token  # type: ignore[attr-defined]
+        return token
+
+    def __hash__(self) -> int:
+        return hash((self.oid, self.role, self.source))
+
+    def __getstate__(self) -> tuple[object, ...]:
+        return self.__reduce__()[1]
 
     def __reduce__(self) -> tuple[type[RequestContext], tuple[object, ...]]:
-        # A mapping proxy cannot be pickled itself.
-        return type(self), (self.oid, self.role, self.token, dict(self.claims), self.source)
+        return type(self), (self.oid, self.role, None, dict(self.claims), self.source)
 
     @classmethod
     def local(cls, oid: str) -> RequestContext:

@@ -6,11 +6,14 @@ import os
 import secrets
 from pathlib import Path
 
+from nucleus.auth.frames import forgets_secrets
+from nucleus.auth.private_files import check_private, create_file, make_directories
 from nucleus.errors import ConfigError, DatabaseError
 
 HASH_KEY_BYTES = 32
 
 
+@forgets_secrets
 def check_hash_key(hash_key: bytes) -> bytes:
     """Return ``hash_key`` where it can be used.
 
@@ -28,7 +31,7 @@ def load_or_create_hash_key(path: str | os.PathLike[str]) -> bytes:
     Losing the file makes every API key invalid that was hashed with it.
 
     Raises:
-        ConfigError: the file holds something else, or others may read it.
+        ConfigError: the file holds something else, is another user's, or others may read it.
         DatabaseError: it can be neither read nor made.
     """
     file = Path(path)
@@ -36,8 +39,9 @@ def load_or_create_hash_key(path: str | os.PathLike[str]) -> bytes:
     fresh = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     try:
         if not file.exists():
-            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "wb") as output:
+            make_directories(file.parent)
+            create_file(fresh)
+            with fresh.open("r+b") as output:
                 output.write(secrets.token_bytes(HASH_KEY_BYTES))
                 output.flush()
                 os.fsync(output.fileno())
@@ -47,11 +51,12 @@ def load_or_create_hash_key(path: str | os.PathLike[str]) -> bytes:
                 pass  # another process was first: its key counts
             finally:
                 fresh.unlink()
-        mode, key = file.stat().st_mode, file.read_bytes()
+        check_private(file, "the hash key")
+        key = file.read_bytes()
     except OSError as error:
         raise DatabaseError(f"the hash key {file} cannot be read or made: {error.strerror}") from None
-    if mode & 0o077:
-        raise ConfigError(f"the hash key {file} may be read by others: chmod 600")
-    if len(key) != HASH_KEY_BYTES:
-        raise ConfigError(f"{file} is not a hash key: {HASH_KEY_BYTES} bytes expected, {len(key)} found")
+    size_bytes = len(key)
+    if size_bytes != HASH_KEY_BYTES:
+        del key  # a traceback may be printed with its local variables
+        raise ConfigError(f"{file} is not a hash key: {HASH_KEY_BYTES} bytes expected, {size_bytes} found")
     return key

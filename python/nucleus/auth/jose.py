@@ -16,13 +16,15 @@ from joserfc.jws import JWSRegistry
 
 from nucleus.auth.algorithms import KEY_TYPES
 from nucleus.auth.compact import MAX_HEADER_BYTES, MAX_JWT_BYTES, MAX_SIGNATURE_BYTES
+from nucleus.auth.weak_keys import MIN_RSA_BITS, MIN_SECRET_BYTES, ed25519_weakness, rsa_weakness, secret_weakness
 from nucleus.errors import ConfigError
 
-MIN_RSA_BITS = 2_048
-MAX_RSA_BITS = 8_192
-MIN_SECRET_BYTES = 32
+_MAX_NUMBER_CHARS = 2_048
+"""Longest number of a JWK that is decoded: 12,288 bits."""
 _PUBLIC_MEMBERS = {"RSA": ("n", "e"), "EC": ("crv", "x", "y"), "OKP": ("crv", "x")}
 _CLASSES: dict[str, type[RSAKey] | type[ECKey] | type[OKPKey]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
+_PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class VerificationKey:
         alg: the one algorithm it is for; None for any of its type.
         key_type: JWK ``kty``.
         curve: JWK ``crv``; None where there is none.
+        secret_bytes: length of a shared secret; 0 for a public key.
     """
 
     kid: str | None
@@ -41,10 +44,13 @@ class VerificationKey:
     key_type: str
     curve: str | None
     _key: Key = field(repr=False)
+    secret_bytes: int = 0
 
     def fits(self, algorithm: str) -> bool:
         """Whether the key may be used with this algorithm: what keeps a public key from serving as a secret."""
         key_type, curve = KEY_TYPES[algorithm]
+        if key_type == "oct" and self.secret_bytes < MIN_SECRET_BYTES[algorithm]:
+            return False
         return self.key_type == key_type and self.curve == curve and self.alg in (None, algorithm)
 
     def verifies(self, token: str, algorithm: str) -> bool:
@@ -81,14 +87,15 @@ def key_from_secret(secret: bytes, kid: str | None) -> VerificationKey:
     """Take a shared secret.
 
     Raises:
-        ConfigError: it is short, or is a public key, which is no secret.
+        ConfigError: it is short, or not random, or is a public key, which is no secret.
     """
-    if len(secret) < MIN_SECRET_BYTES:
-        raise ConfigError(f"a shared secret has at least {MIN_SECRET_BYTES} random bytes, this one {len(secret)}")
+    weakness = secret_weakness(secret)
+    if weakness is not None:
+        raise ConfigError(weakness)
     if b"-----BEGIN" in secret or secret.lstrip().startswith((b"ssh-", b"ecdsa-", b"{")):
         raise ConfigError("a public key is no shared secret: use StaticKeys.from_pem or from_jwks")
     try:
-        return VerificationKey(kid, None, "oct", None, OctKey.import_key(secret))
+        return VerificationKey(kid, None, "oct", None, OctKey.import_key(secret), len(secret))
     except (JoseError, ValueError):
         raise ConfigError("the shared secret cannot be used as one") from None
 
@@ -105,47 +112,64 @@ def key_from_pem(pem: bytes, kid: str | None) -> VerificationKey:
         public = load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm):
         raise ConfigError("this is not a public key in PEM, `-----BEGIN PUBLIC KEY-----`") from None
-    if isinstance(public, rsa.RSAPublicKey):
-        _check_rsa_bits(public.key_size)
-        return VerificationKey(kid, None, "RSA", None, RSAKey.import_key(pem))
-    if isinstance(public, ec.EllipticCurvePublicKey):
-        key = ECKey.import_key(pem)
-        return VerificationKey(kid, None, "EC", key.curve_name, key)
-    if isinstance(public, ed25519.Ed25519PublicKey):
-        return VerificationKey(kid, None, "OKP", "Ed25519", OKPKey.import_key(pem))
-    raise ConfigError("the public key is neither RSA, nor EC, nor Ed25519")
+    if not isinstance(public, _PublicKey):
+        raise ConfigError("the public key is neither RSA, nor EC, nor Ed25519")
+    return _checked(public, kid, None)
 
 
-def key_from_jwk(jwk: Mapping[str, Any]) -> VerificationKey:
-    """Take a public JWK (RFC 7517). Private members are dropped, unread.
+def key_from_jwk(jwk: object) -> VerificationKey:
+    """Take a public JWK (RFC 7517), whatever JSON it is. Private members are dropped, unread.
 
     Raises:
         ConfigError: it is not a public key for signatures, or a weak one.
     """
+    if not isinstance(jwk, Mapping):
+        raise ConfigError("a key is not a JSON object")
     key_type, kid, algorithm = jwk.get("kty"), jwk.get("kid"), jwk.get("alg")
-    if key_type not in _PUBLIC_MEMBERS:
+    if not isinstance(key_type, str) or key_type not in _PUBLIC_MEMBERS:
         raise ConfigError(f"a key's `kty` is not one of {', '.join(_PUBLIC_MEMBERS)}")
-    if jwk.get("use", "sig") != "sig" or "verify" not in jwk.get("key_ops", ["verify"]):
+    operations = jwk.get("key_ops", ["verify"])
+    if jwk.get("use", "sig") != "sig" or not isinstance(operations, list) or "verify" not in operations:
         raise ConfigError("a key is not meant for checking signatures")
     if not isinstance(kid, str | None) or not isinstance(algorithm, str | None):
         raise ConfigError("a key's `kid` or `alg` is not a text")
-    public = {"kty": key_type} | {name: jwk.get(name) for name in _PUBLIC_MEMBERS[key_type]}
-    if not all(isinstance(value, str) for value in public.values()):
-        raise ConfigError(f"a key lacks one of {', '.join(_PUBLIC_MEMBERS[key_type])}")
-    if key_type == "RSA":
-        # A rough count first: joserfc warns of a short modulus, and a huge one costs time.
-        _check_rsa_bits(len(str(public["n"])) * 6)
+    public: dict[str, Any] = {"kty": key_type} | {name: jwk.get(name) for name in _PUBLIC_MEMBERS[key_type]}
+    if not all(isinstance(value, str) and len(value) <= _MAX_NUMBER_CHARS for value in public.values()):
+        raise ConfigError(f"a key lacks one of {', '.join(_PUBLIC_MEMBERS[key_type])}, or it is too long")
+    if key_type == "RSA" and len(str(public["n"])) * 6 < MIN_RSA_BITS:
+        # A rough count first: joserfc warns of a short modulus.
+        raise ConfigError(f"an RSA key has at least {MIN_RSA_BITS} bits")
     try:
-        key = _CLASSES[key_type].import_key(public)
-        curve = None if isinstance(key, RSAKey) else key.curve_name
-        if isinstance(key, RSAKey):
-            _check_rsa_bits(key.raw_value.key_size)
-    except (JoseError, ValueError, TypeError, KeyError, Warning, UnsupportedAlgorithm):
-        raise ConfigError(f"a key of type {key_type} cannot be read") from None
-    return VerificationKey(kid, algorithm, key_type, curve, key)
+        raw = _CLASSES[key_type].import_key(public).public_key
+    except Exception as error:
+        # The document is anybody's, and libraries fail in their own ways on what is no key.
+        raise ConfigError(f"a key of type {key_type} cannot be read: {type(error).__name__}") from None
+    if not isinstance(raw, _PublicKey):
+        raise ConfigError(f"a key of type {key_type} is on a curve that no algorithm takes")
+    return _checked(raw, kid, algorithm)
 
 
-def _check_rsa_bits(bits: int) -> None:
-    # Base64 may add up to five bits to a rough count.
-    if not MIN_RSA_BITS <= bits <= MAX_RSA_BITS + 5:
-        raise ConfigError(f"an RSA key has {MIN_RSA_BITS} to {MAX_RSA_BITS} bits, this one {bits}")
+def _checked(public: _PublicKey, kid: str | None, algorithm: str | None) -> VerificationKey:
+    """Return a public key that is fit to verify with.
+
+    Raises:
+        ConfigError: it is weak, or no algorithm, or not its own, takes it.
+    """
+    weakness: str | None = None
+    key: VerificationKey
+    if isinstance(public, rsa.RSAPublicKey):
+        numbers = public.public_numbers()
+        weakness = rsa_weakness(numbers.n, numbers.e)
+        key = VerificationKey(kid, algorithm, "RSA", None, RSAKey(public, public))
+    elif isinstance(public, ec.EllipticCurvePublicKey):
+        if public.curve.name not in _CURVES:
+            raise ConfigError(f"an EC key is on one of {', '.join(_CURVES.values())}, this one on {public.curve.name}")
+        key = VerificationKey(kid, algorithm, "EC", _CURVES[public.curve.name], ECKey.import_key(public))
+    else:
+        weakness = ed25519_weakness(public.public_bytes_raw())
+        key = VerificationKey(kid, algorithm, "OKP", "Ed25519", OKPKey.import_key(public))
+    if weakness is not None:
+        raise ConfigError(weakness)
+    if algorithm is not None and not (algorithm in KEY_TYPES and key.fits(algorithm)):
+        raise ConfigError("a key's `alg` is no signature algorithm of its type")
+    return key

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from nucleus.auth.failures import KeysUnavailableError
 from nucleus.auth.fetch import Fetch, check_url, fetch_url
+from nucleus.auth.key_set import listed_keys
 from nucleus.auth.keys import MAX_KEYS, load_jose, names_key, select_keys
-from nucleus.auth.strict_json import strict_object
 from nucleus.errors import AuthenticationError, ConfigError
 
 if TYPE_CHECKING:
@@ -28,9 +28,9 @@ class JwksKeys:
     """Keys from a JWKS URL.
 
     They are fetched when first needed, again once they are older than ``cache_s``, and when a token names a key that is
-    not among them (the issuer has rotated its keys). One fetch at a time, in a thread of its own; never two within
-    ``cooldown_s``, so that made-up key names cannot be turned into load on the issuer. While the issuer cannot be
-    reached, the last keys stay in use for ``stale_if_error_s`` beyond their time.
+    not among them (the issuer has rotated its keys). One fetch and one thread at a time, whatever becomes of it; never
+    two within ``cooldown_s``, so that made-up key names cannot be turned into load on the issuer. While the issuer
+    cannot be reached, the last keys stay in use for ``stale_if_error_s`` beyond their time.
 
     Args:
         url: the key set; https, or http to a loopback address.
@@ -66,12 +66,13 @@ class JwksKeys:
         self._fetch = fetch
         self._monotonic = monotonic
         self._jose = load_jose()
-        # The lock guards the four below and is held for a few instructions only, never during a fetch.
+        # The lock guards the five below and is held for a few instructions only, never during a fetch.
         self._lock = threading.Lock()
         self._keys: tuple[VerificationKey, ...] = ()
         self._fetched_at: float | None = None
         self._attempted_at: float | None = None
         self._under_way: Future[None] | None = None
+        self._thread: threading.Thread | None = None
 
     def find(self, kid: str | None, algorithm: str) -> Sequence[VerificationKey]:
         """See :meth:`~nucleus.auth.keys.KeySource.find`; waits at most ``timeout_s``.
@@ -100,16 +101,18 @@ class JwksKeys:
             if current and names_key(self._keys, kid):
                 return None
             since_attempt = None if self._attempted_at is None else now - self._attempted_at
-            if self._under_way is not None and (since_attempt or 0) <= self._cooldown_s + self._timeout_s:
-                return self._under_way
-            # A fetch that is under way for longer than that hangs, or was left behind in a parent process.
+            if self._thread is not None and self._thread.is_alive():
+                # Never a second thread beside one that hangs; after its time nobody waits for it any more.
+                return self._under_way if (since_attempt or 0) <= self._timeout_s else None
             if since_attempt is not None and since_attempt < self._cooldown_s:
                 return None
             self._attempted_at = now
             fetching: Future[None] = Future()
             self._under_way = fetching
             fetching.set_running_or_notify_cancel()
-        threading.Thread(target=self._run, args=[fetching], name="nucleus-jwks", daemon=True).start()
+            # Started under the lock: whoever comes next finds it alive. A forked child finds it dead.
+            self._thread = threading.Thread(target=self._run, args=[fetching], name="nucleus-jwks", daemon=True)
+            self._thread.start()
         return fetching
 
     def _run(self, fetching: Future[None]) -> None:
@@ -127,13 +130,13 @@ class JwksKeys:
 
     def _read(self, body: bytes) -> tuple[VerificationKey, ...]:
         """Read a key set; keys of other kinds or uses stand beside ours and are passed over (RFC 7517, section 5)."""
-        listed = (strict_object(body) or {}).get("keys") if len(body) <= MAX_JWKS_BYTES else None
-        if not isinstance(listed, list) or len(listed) > MAX_KEYS:
+        listed = listed_keys(body) if len(body) <= MAX_JWKS_BYTES else None
+        if listed is None or len(listed) > MAX_KEYS:
             raise ConfigError(f"the document is not a JWK Set of at most {MAX_KEYS} keys and {MAX_JWKS_BYTES} bytes")
         keys: list[VerificationKey] = []
         for jwk in listed:
             try:
-                keys.append(self._jose.key_from_jwk(jwk if isinstance(jwk, dict) else {}))
+                keys.append(self._jose.key_from_jwk(jwk))
             except ConfigError as error:
                 _log.info("a key of %s is passed over: %s", self._host, error)
         if not keys:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nucleus.auth.algorithms import KEY_TYPES
+from nucleus.auth.frames import forgets_secrets
 from nucleus.errors import AuthenticationError, ConfigError
 
 if TYPE_CHECKING:
@@ -51,7 +53,10 @@ class StaticKeys:
             ConfigError: one is no public key, or a weak one, or joserfc is not installed.
         """
         jose = load_jose()
-        return cls([jose.key_from_pem(pem.encode() if isinstance(pem, str) else pem, kid) for pem in pems])
+        texts = [pem.encode() if isinstance(pem, str) else pem for pem in pems]
+        if not all(isinstance(text, bytes) for text in texts):
+            raise ConfigError("a public key in PEM is a text, `-----BEGIN PUBLIC KEY-----`")
+        return cls([jose.key_from_pem(text, kid) for text in texts])
 
     @classmethod
     def from_jwks(cls, jwks: Mapping[str, Any]) -> StaticKeys:
@@ -61,16 +66,33 @@ class StaticKeys:
             ConfigError: one is not a public key for signatures, or joserfc is not installed.
         """
         jose = load_jose()
-        return cls([jose.key_from_jwk(jwk) for jwk in jwks.get("keys", [])])
+        listed = jwks.get("keys") if isinstance(jwks, Mapping) else None
+        if not isinstance(listed, list | tuple):
+            raise ConfigError('a JWK Set is a JSON object, {"keys": [...]}')
+        return cls([jose.key_from_jwk(jwk) for jwk in listed])
 
     @classmethod
+    @forgets_secrets
     def from_secret(cls, secret: bytes, kid: str | None = None) -> StaticKeys:
-        """A secret of at least 32 random bytes, shared with the issuer, for HS256 and its siblings.
+        """A secret shared with the issuer: at least 32 random bytes for HS256, 48 for HS384, 64 for HS512.
 
         Raises:
-            ConfigError: it is short, or a public key, or joserfc is not installed.
+            ConfigError: it is short, or not random, or a public key, or joserfc is not installed.
         """
+        if not isinstance(secret, bytes):
+            raise ConfigError("a shared secret is bytes, e.g. secrets.token_bytes(64)")
         return cls([load_jose().key_from_secret(secret, kid)])
+
+    def check_algorithms(self, algorithms: Iterable[str]) -> None:
+        """Check that a shared secret is long enough for each algorithm of a parser.
+
+        Raises:
+            ConfigError: a secret is too short for an algorithm.
+        """
+        secrets = [key for key in self._keys if key.key_type == "oct"]
+        for algorithm in sorted(algorithms):
+            if KEY_TYPES[algorithm][0] == "oct" and secrets and not any(key.fits(algorithm) for key in secrets):
+                raise ConfigError(f"the secret is too short for {algorithm}: it is as long as the hash (RFC 7518, 3.2)")
 
     def find(self, kid: str | None, algorithm: str) -> Sequence[VerificationKey]:
         """See :meth:`KeySource.find`; never blocks."""

@@ -7,7 +7,18 @@ from dataclasses import dataclass
 from http import HTTPStatus
 
 from nucleus.auth.failures import KeysUnavailableError
-from nucleus.errors import AccessDeniedError, AuthenticationError
+from nucleus.errors import (
+    AccessDeniedError,
+    AuthenticationError,
+    ConfigError,
+    ConflictError,
+    ContextRequiredError,
+    DatabaseError,
+    InvalidRecordError,
+    NucleusError,
+    RecordRefusedError,
+    UnknownModuleError,
+)
 
 REALM = "nucleus"
 
@@ -48,6 +59,18 @@ class Problem:
         ]
 
 
+# A message is for the client where it is about what the client sent; else it may name entries, files and modules.
+_ANSWERS: tuple[tuple[type[NucleusError], HTTPStatus, str | None], ...] = (
+    (AccessDeniedError, HTTPStatus.FORBIDDEN, "the requester may not do this"),
+    (ConflictError, HTTPStatus.CONFLICT, "the ledger is not in the state that the request expects"),
+    (InvalidRecordError, HTTPStatus.UNPROCESSABLE_ENTITY, None),
+    (RecordRefusedError, HTTPStatus.UNPROCESSABLE_ENTITY, None),
+    (UnknownModuleError, HTTPStatus.NOT_FOUND, "there is no such module here"),
+    (ConfigError, HTTPStatus.BAD_REQUEST, "the request has a cursor, limit, hash or filter that cannot be used"),
+    (DatabaseError, HTTPStatus.SERVICE_UNAVAILABLE, "the service cannot do this right now"),
+)
+
+
 def credentials_missing() -> Problem:
     """401 for a request without a bearer token."""
     return Problem(
@@ -70,12 +93,28 @@ def headers_too_large(max_bytes: int, max_count: int) -> Problem:
     )
 
 
-def problem_of(error: AuthenticationError | AccessDeniedError) -> Problem:
-    """401 for a token that is refused, 503 where it cannot be checked, 403 for what the bearer may not do."""
-    if isinstance(error, AccessDeniedError):
-        # Not the message: it may name what the requester is not to know of.
-        return Problem(HTTPStatus.FORBIDDEN, "the requester may not do this")
+def store_unavailable() -> Problem:
+    """503 where a token can be neither accepted nor refused: the store of keys and sessions fails."""
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, "the token cannot be checked right now", (("retry-after", "5"),))
+
+
+def problem_of(error: NucleusError) -> Problem:
+    """Return what an error of a request is answered with.
+
+    401 for a token that is refused, 503 where it cannot be checked, 403 for what the bearer may not do; 400 for a
+    request that cannot be carried out as it is, 422 for a record that is refused, 409 for what the ledger does not
+    expect. Everything else is the service's own fault: 500, or 503 where trying again may help, in words that tell
+    nothing of it.
+    """
     if isinstance(error, KeysUnavailableError):
         return Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), (("retry-after", str(error.retry_after_s)),))
-    challenge = f'Bearer realm="{REALM}", error="invalid_token"'
-    return Problem(HTTPStatus.UNAUTHORIZED, str(error), (("www-authenticate", challenge),))
+    if isinstance(error, AuthenticationError):
+        challenge = f'Bearer realm="{REALM}", error="invalid_token"'
+        return Problem(HTTPStatus.UNAUTHORIZED, str(error), (("www-authenticate", challenge),))
+    if isinstance(error, ContextRequiredError) and isinstance(error.__cause__, InvalidRecordError):
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error.__cause__))
+    for kind, status, detail in _ANSWERS:
+        if isinstance(error, kind):
+            retry = (("retry-after", "5"),) if status == HTTPStatus.SERVICE_UNAVAILABLE else ()
+            return Problem(status, str(error) if detail is None else detail, retry)
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the service failed; nothing is wrong with the request")

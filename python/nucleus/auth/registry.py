@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from collections import Counter
 from collections.abc import Iterable
 
 from nucleus.auth.context import RequestContext, TokenSource
+from nucleus.auth.frames import forgets_token
 from nucleus.auth.parser import AsyncTokenParser, TokenParser
-from nucleus.errors import AuthenticationError, ConfigError, NucleusError
+from nucleus.errors import AuthenticationError, ConfigError
 
 MAX_TOKEN_BYTES = 16_384
 """Longest token that any parser gets to see."""
@@ -24,7 +24,6 @@ _ORDER = [
     TokenSource.LOCAL,
 ]
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/=:@-]+")
-_log = logging.getLogger("nucleus.auth")
 
 
 class TokenParserRegistry:
@@ -70,32 +69,29 @@ class TokenParserRegistry:
         """The parsers in the order in which they are asked."""
         return self._parsers
 
+    @forgets_token
     def parse(self, token: str) -> RequestContext:
         """Return the context of the token's bearer. May block.
 
         Raises:
             AuthenticationError: no parser claims the token, or the one that does refuses it.
         """
-        failure: NucleusError
-        try:
-            return self._claimant(token).parse(token)
-        except Exception as error:
-            failure = _without_token(error, token)
-        del token
-        raise failure
+        return self._claimant(token).parse(token)
 
+    @forgets_token
     async def parse_async(self, token: str) -> RequestContext:
         """Do as :meth:`parse` does, without blocking the event loop."""
-        failure: NucleusError
+        parser = self._claimant(token)
+        if isinstance(parser, AsyncTokenParser):
+            return await parser.parse_async(token)
+        return await asyncio.to_thread(parser.parse, token)
+
+    def claimed_source(self, token: str) -> TokenSource | None:
+        """Return the source of the parser that claims a token's form, valid or not; None where none does."""
         try:
-            parser = self._claimant(token)
-            if isinstance(parser, AsyncTokenParser):
-                return await parser.parse_async(token)
-            return await asyncio.to_thread(parser.parse, token)
-        except Exception as error:
-            failure = _without_token(error, token)
-        del token
-        raise failure
+            return self._claimant(token).source
+        except Exception:
+            return None
 
     def _claimant(self, token: str) -> TokenParser:
         if len(token) > MAX_TOKEN_BYTES:
@@ -106,14 +102,3 @@ class TokenParserRegistry:
             if parser.validate_format(token):
                 return parser
         raise AuthenticationError("the token is of no kind that is accepted here")
-
-
-def _without_token(error: Exception, token: str) -> NucleusError:
-    """Return what to raise instead: an error in whose message, causes and frames the token is not."""
-    if not isinstance(error, NucleusError):
-        _log.error("a token parser failed with %s", type(error).__name__)
-        return AuthenticationError(f"the token could not be checked: its parser failed with {type(error).__name__}")
-    if token in str(error):
-        return AuthenticationError("the token is not valid")
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)

@@ -11,7 +11,9 @@ from nucleus.auth.algorithms import ASYMMETRIC
 from nucleus.auth.bearer import bearer_context
 from nucleus.auth.clock import Clock
 from nucleus.auth.context import RequestContext, TokenSource
+from nucleus.auth.frames import forgets_token
 from nucleus.auth.keys import KeySource
+from nucleus.auth.oid_scope import OidScope, named_oids
 from nucleus.auth.replay import InMemoryReplayCache, ReplayCache
 from nucleus.auth.verifier import MAX_TEXT_CHARS, JwtVerifier
 from nucleus.errors import AuthenticationError
@@ -28,6 +30,8 @@ class ServiceTokenParser:
         issuer: what ``iss`` must be, byte for byte.
         audience: what ``aud`` must be or contain: this service.
         keys: :class:`~nucleus.auth.StaticKeys` or :class:`~nucleus.auth.JwksKeys`.
+        oids: whom the issuer may speak for: OIDs and prefixes of whole parts, such as ``oid:onoal:user:*``;
+            ``ANY_OID`` for anybody. Every OID that a token names is checked: bearer, subject, actors.
         replays: remembers the tokens seen; one per process by default. Services of several processes share a
             :class:`~nucleus.auth.SqliteReplayCache`.
         algorithms: the only algorithms accepted.
@@ -48,6 +52,7 @@ class ServiceTokenParser:
         issuer: str,
         audience: str | Iterable[str],
         keys: KeySource,
+        oids: Iterable[str],
         replays: ReplayCache | None = None,
         algorithms: Iterable[str] = ASYMMETRIC,
         types: Iterable[str] = ("JWT", "service+jwt"),
@@ -55,6 +60,7 @@ class ServiceTokenParser:
         max_lifetime_s: float = 300,
         clock: Clock = time.time,
     ) -> None:
+        self._scope = OidScope(oids)
         self._verifier = JwtVerifier(
             issuer=issuer,
             audience=audience,
@@ -77,6 +83,7 @@ class ServiceTokenParser:
         """Whether the token is a JWT that says it is from this issuer."""
         return self._verifier.claims_to_be_ours(token)
 
+    @forgets_token
     def parse(self, token: str) -> RequestContext:
         """Verify the token and remember that it was used. May block.
 
@@ -86,6 +93,7 @@ class ServiceTokenParser:
         """
         return self._once(token, self._verifier.verify(token))
 
+    @forgets_token
     async def parse_async(self, token: str) -> RequestContext:
         """Do as :meth:`parse` does, without blocking the event loop."""
         claims = await self._verifier.verify_async(token)
@@ -96,6 +104,7 @@ class ServiceTokenParser:
     def _once(self, token: str, claims: dict[str, Any]) -> RequestContext:
         """Make the context first: what is not accepted anyway is not remembered."""
         context = bearer_context(self.source, token, claims.get("service_oid"), ROLE, claims)
+        self._scope.check([context.oid, *named_oids(claims)])
         jti = claims.get("jti")
         if not isinstance(jti, str) or not 0 < len(jti) <= MAX_TEXT_CHARS:
             raise AuthenticationError("the token has no jti")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import secrets
 import time
@@ -12,11 +13,15 @@ from typing import Any
 
 from nucleus._core import check_oid
 from nucleus.auth.clock import Clock
+from nucleus.auth.frames import forgets_secrets
+from nucleus.auth.hash_key import check_hash_key
+from nucleus.auth.row_seal import is_seal, seal
 from nucleus.auth.session_store import Session, SessionStore
 from nucleus.errors import AuthenticationError, ConfigError
 
 PREFIX = "ns_"
 _SECRET_BYTES = 32
+_log = logging.getLogger("nucleus.auth")
 _TOKEN = re.compile(rf"{PREFIX}[A-Za-z0-9_-]{{43}}")
 
 
@@ -25,20 +30,24 @@ class SessionManager:
 
     Args:
         store: where sessions are kept.
+        hash_key: a secret of the service, 32 to 64 bytes; the parser needs the same. With one, nobody who can write to
+            the store opens a session of their own; without, they still cannot change anybody else's.
         ttl_s: how long a session lasts at most, in seconds.
         idle_timeout_s: how long it lasts unused, in seconds; None for no such limit.
         clock: the time now.
 
     Raises:
-        ConfigError: a duration is not at least a second.
+        ConfigError: a duration is not at least a second, or ``hash_key`` cannot be used.
     """
 
+    @forgets_secrets
     def __init__(
         self,
         store: SessionStore,
         *,
         ttl_s: int = 43_200,
         idle_timeout_s: int | None = 1_800,
+        hash_key: bytes | None = None,
         clock: Clock = time.time,
     ) -> None:
         if ttl_s < 1 or (idle_timeout_s is not None and idle_timeout_s < 1):
@@ -46,8 +55,10 @@ class SessionManager:
         self._store = store
         self._ttl_s = ttl_s
         self._idle_timeout_s = idle_timeout_s
+        self._hash_key = b"" if hash_key is None else check_hash_key(hash_key)
         self._clock = clock
 
+    @forgets_secrets
     def create(self, oid: str, *, role: str | None = None, claims: Mapping[str, Any] | None = None) -> str:
         """Open a session for someone who has just proved who they are; returns its token, which is kept nowhere.
 
@@ -57,20 +68,20 @@ class SessionManager:
         check_oid(oid)
         now = int(self._clock())
         token = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
-        self._store.add(
-            Session(
-                digest=session_digest(token),
-                oid=oid,
-                role=role,
-                claims=dict(claims or {}),
-                created_at=now,
-                expires_at=now + self._ttl_s,
-                idle_timeout_s=self._idle_timeout_s,
-                last_seen_at=now,
-            )
+        session = Session(
+            digest=session_digest(token),
+            oid=oid,
+            role=role,
+            claims=dict(claims or {}),
+            created_at=now,
+            expires_at=now + self._ttl_s,
+            idle_timeout_s=self._idle_timeout_s,
+            last_seen_at=now,
         )
+        self._store.add(sealed_session(session, token, self._hash_key))
         return token
 
+    @forgets_secrets
     def rotate(self, token: str, *, role: str | None = None) -> str:
         """Give a session a new token, the old one ending at once; to be called whenever the bearer gains rights.
 
@@ -84,18 +95,18 @@ class SessionManager:
             AuthenticationError: there is no such session, or it is over.
         """
         now = int(self._clock())
-        digest = session_digest(token)
-        session = self._store.get(digest)
-        if session is None or session.is_over(now):
+        session = open_session(self._store, token, self._hash_key, now)
+        if session is None:
             raise AuthenticationError("the session is over, or never was")
         renewed = PREFIX + secrets.token_urlsafe(_SECRET_BYTES)
         changed = replace(
             session, digest=session_digest(renewed), role=session.role if role is None else role, last_seen_at=now
         )
-        if not self._store.replace(digest, changed):
+        if not self._store.replace(session.digest, sealed_session(changed, renewed, self._hash_key)):
             raise AuthenticationError("the session is over, or never was")
         return renewed
 
+    @forgets_secrets
     def revoke(self, token: str) -> bool:
         """End a session, from the next request on; False when it had ended before."""
         return self._store.remove(session_digest(token))
@@ -117,3 +128,32 @@ def is_session_token(token: str) -> bool:
 def session_digest(token: str) -> bytes:
     """Return what a session is kept by. No key and no salt: 256 random bits cannot be guessed back."""
     return hashlib.blake2b(token.encode(), digest_size=32, person=b"nucleus session").digest()
+
+
+def sealed_session(session: Session, token: str, hash_key: bytes) -> Session:
+    """Return the session with the seal that belongs to it."""
+    return replace(session, mac=_session_seal(session, token, hash_key))
+
+
+def open_session(store: SessionStore, token: str, hash_key: bytes, now: int) -> Session | None:
+    """Return the session of a token; None when there is none, or it is over, or somebody edited its row.
+
+    One that is found to be over is removed: a clock that goes back brings none back.
+    """
+    session = store.get(session_digest(token))
+    if session is None:
+        return None
+    if not is_seal(_session_seal(session, token, hash_key), session.mac):
+        _log.warning("a session of %s has been edited in its store, or was made with another hash key", session.oid)
+        return None
+    if session.is_over(now):
+        store.end(session.digest)
+        return None
+    return session
+
+
+def _session_seal(session: Session, token: str, hash_key: bytes) -> bytes:
+    """Return the hash over a row. Its key is made of the token, which the store does not hold."""
+    key = hashlib.blake2b(token.encode(), digest_size=64, key=hash_key, person=b"nucleus row key").digest()
+    bounds = (session.created_at, session.expires_at, session.idle_timeout_s, session.last_seen_at)
+    return seal(key, b"nucleus sess row", session.digest, session.oid, session.role, dict(session.claims), *bounds)

@@ -6,10 +6,11 @@ import json
 import os
 import sqlite3
 
+from nucleus.auth.bounded_set import BoundedSet
 from nucleus.auth.session_store import Session
-from nucleus.auth.sqlite_file import SqliteFile
+from nucleus.auth.sqlite_file import MAX_ENDED, SqliteFile
 
-_INSERT = "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO sessions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
 class SqliteSessionStore:
@@ -23,6 +24,8 @@ class SqliteSessionStore:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._file = SqliteFile(path)
+        # Sessions that were found to be over while the file could not be written.
+        self._ended = BoundedSet(MAX_ENDED)
 
     def add(self, session: Session) -> None:
         """See :meth:`~nucleus.auth.session_store.SessionStore.add`."""
@@ -32,14 +35,19 @@ class SqliteSessionStore:
     def get(self, digest: bytes) -> Session | None:
         """See :meth:`~nucleus.auth.session_store.SessionStore.get`."""
         rows = self._file.query("SELECT * FROM sessions WHERE digest = ?", (digest,))
-        return _session(rows[0]) if rows else None
+        return _session(rows[0]) if rows and digest not in self._ended else None
 
-    def touch(self, digest: bytes, seen_at: int) -> None:
+    def touch(self, session: Session) -> None:
         """See :meth:`~nucleus.auth.session_store.SessionStore.touch`."""
-        with self._file.transaction() as connection:
-            connection.execute(
-                "UPDATE sessions SET last_seen_at = max(last_seen_at, ?) WHERE digest = ?", (seen_at, digest)
-            )
+        self._file.note(
+            "UPDATE sessions SET last_seen_at = ?1, mac = ?2 WHERE digest = ?3 AND last_seen_at < ?1",
+            (session.last_seen_at, session.mac, session.digest),
+        )
+
+    def end(self, digest: bytes) -> None:
+        """See :meth:`~nucleus.auth.session_store.SessionStore.end`."""
+        self._ended.add(digest)
+        self._file.note("DELETE FROM sessions WHERE digest = ?", (digest,))
 
     def replace(self, digest: bytes, session: Session) -> bool:
         """See :meth:`~nucleus.auth.session_store.SessionStore.replace`."""
@@ -81,6 +89,7 @@ def _row(session: Session) -> tuple[object, ...]:
         session.expires_at,
         session.idle_timeout_s,
         session.last_seen_at,
+        session.mac,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from nucleus.errors import StorageError
@@ -23,6 +23,8 @@ class Session:
         expires_at: the first second in which it is over, seconds since the epoch.
         idle_timeout_s: it is over when unused for so long; None for no such limit.
         last_seen_at: when it was used, seconds since the epoch; up to a minute late.
+        mac: keyed hash over everything above, 32 bytes; the key is made of the token, and of the service's hash key
+            where it has one.
     """
 
     digest: bytes = field(repr=False)
@@ -33,6 +35,7 @@ class Session:
     expires_at: int
     idle_timeout_s: int | None
     last_seen_at: int
+    mac: bytes | None = field(default=None, repr=False)
 
     def is_over(self, now: float) -> bool:
         """Whether it has expired or was idle for too long."""
@@ -53,8 +56,14 @@ class SessionStore(Protocol):
     def get(self, digest: bytes) -> Session | None:
         """Return the session; None when there is none (any more)."""
 
-    def touch(self, digest: bytes, seen_at: int) -> None:
-        """Note that a session was used; one that is gone stays gone."""
+    def touch(self, session: Session) -> None:
+        """Note that a session was used, ``last_seen_at`` and ``mac``, where that is possible at once.
+
+        Never waits; what is gone stays gone, and nothing is noted that is older than what is there.
+        """
+
+    def end(self, digest: bytes) -> None:
+        """Remove a session that is over: :meth:`get` finds it no more, whatever the clock says. Never waits."""
 
     def replace(self, digest: bytes, session: Session) -> bool:
         """Put ``session`` in the place of the one with ``digest``; False, and nothing done, when that is gone."""
@@ -101,12 +110,16 @@ class InMemorySessionStore:
         """See :meth:`SessionStore.get`."""
         return self._sessions.get(digest)
 
-    def touch(self, digest: bytes, seen_at: int) -> None:
+    def touch(self, session: Session) -> None:
         """See :meth:`SessionStore.touch`."""
         with self._lock:
-            session = self._sessions.get(digest)
-            if session is not None:
-                self._sessions[digest] = replace(session, last_seen_at=max(seen_at, session.last_seen_at))
+            kept = self._sessions.get(session.digest)
+            if kept is not None and kept.last_seen_at < session.last_seen_at:
+                self._sessions[session.digest] = session
+
+    def end(self, digest: bytes) -> None:
+        """See :meth:`SessionStore.end`."""
+        self.remove(digest)
 
     def replace(self, digest: bytes, session: Session) -> bool:
         """See :meth:`SessionStore.replace`."""

@@ -5,6 +5,7 @@ The signature is joserfc's work. Everything that libraries let through is refuse
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from nucleus.auth.algorithms import ASYMMETRIC, KEY_TYPES, allow_list
 from nucleus.auth.clock import Clock
 from nucleus.auth.compact import UnverifiedJwt, open_compact, peek_issuer
-from nucleus.auth.keys import KeySource, load_jose
+from nucleus.auth.keys import KeySource, StaticKeys, load_jose
 from nucleus.errors import AuthenticationError, ConfigError
 
 if TYPE_CHECKING:
@@ -62,10 +63,15 @@ class JwtVerifier:
             raise ConfigError("leeway_s is 0 to 300, and max_lifetime_s above 0")
         self._keys = keys
         self._algorithms = allow_list(algorithms)
+        if isinstance(keys, StaticKeys):
+            keys.check_algorithms(self._algorithms)
         self._types = frozenset(name.lower().removeprefix("application/") for name in types)
         self._leeway_s = leeway_s
         self._max_lifetime_s = max_lifetime_s
         self._clock = clock
+        # The lock guards the pair: latest `exp` and latest `iat` among the tokens found expired.
+        self._lock = threading.Lock()
+        self._expired = (-1.0, -1.0)
 
     @property
     def leeway_s(self) -> float:
@@ -125,7 +131,7 @@ class JwtVerifier:
     def _check_times(self, claims: dict[str, Any]) -> None:
         now = self._clock()
         expires_at, issued_at = _numeric_date(claims, "exp"), _numeric_date(claims, "iat")
-        if now >= expires_at + self._leeway_s:
+        if self._has_expired(expires_at, issued_at, now):
             raise AuthenticationError("the token has expired")
         if now < issued_at - self._leeway_s:
             raise AuthenticationError("the token was issued in the future")
@@ -133,6 +139,19 @@ class JwtVerifier:
             raise AuthenticationError("the token is not valid yet")
         if not 0 < expires_at - issued_at <= self._max_lifetime_s:
             raise AuthenticationError(f"the token's lifetime is not within {self._max_lifetime_s:g} s")
+
+    def _has_expired(self, expires_at: float, issued_at: float, now: float) -> bool:
+        """Whether a token has expired, or was found so before by a clock that has gone back since.
+
+        Remembered is no token but the latest end and the latest issue among those found expired: what is not later in
+        either is over as well, and after an hour in the future by mistake newly issued tokens work.
+        """
+        with self._lock:
+            latest_end, latest_issue = self._expired
+            if now >= expires_at + self._leeway_s:
+                self._expired = max(latest_end, expires_at), max(latest_issue, issued_at)
+                return True
+            return expires_at <= latest_end and issued_at <= latest_issue
 
 
 def _numeric_date(claims: dict[str, Any], name: str) -> float:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from nucleus.auth.attempts import OnFailure
 from nucleus.auth.context import RequestContext
 from nucleus.auth.current import current
 from nucleus.auth.gate import Gate, RequestHead
@@ -31,8 +32,13 @@ class WsgiAuthMiddleware:
         app: the application.
         parsers: who understands which token.
         public_paths: ``/exact`` and ``/prefix/*``; see :class:`~nucleus.auth.public_paths.PublicPaths`.
+        root_path: the prefix below which the application is reached, set by the operator (``uvicorn --root-path``,
+            ``SCRIPT_NAME``, a mount): public paths go without it. Where it is not given, a path below a prefix is
+            public only if it is so with and without the prefix.
         max_header_bytes: largest header accepted: all names and values together.
         max_header_fields: largest number of header fields accepted.
+        on_failure: called with a :class:`~nucleus.auth.FailedAttempt` for each request that is not let in, to throttle
+            by; it must not block, and what it raises changes no answer.
 
     Raises:
         ConfigError: an argument is of the wrong kind, or a path cannot be matched.
@@ -44,11 +50,20 @@ class WsgiAuthMiddleware:
         parsers: TokenParserRegistry,
         public_paths: Iterable[str] = (),
         *,
+        root_path: str = "",
         max_header_bytes: int = 32_768,
         max_header_fields: int = 100,
+        on_failure: OnFailure | None = None,
     ) -> None:
         self._app = app
-        self._gate = Gate(parsers, public_paths, max_header_bytes=max_header_bytes, max_header_fields=max_header_fields)
+        self._gate = Gate(
+            parsers,
+            public_paths,
+            root_path=root_path,
+            max_header_bytes=max_header_bytes,
+            max_header_fields=max_header_fields,
+            on_failure=on_failure,
+        )
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -89,11 +104,19 @@ def _head(environ: WSGIEnvironment) -> RequestHead:
         for key, value in environ.items()
         if key.startswith("HTTP_")
     ]
-    path = (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1")
+    root_path = environ.get("SCRIPT_NAME", "")
     raw_path = environ.get("RAW_URI") or environ.get("REQUEST_URI")
     return RequestHead(
-        path.decode("utf-8", "surrogateescape"), None if raw_path is None else raw_path.encode("latin-1"), headers
+        _text(root_path + environ.get("PATH_INFO", "")),
+        None if raw_path is None else raw_path.encode("latin-1"),
+        headers,
+        _text(root_path),
+        environ.get("REMOTE_ADDR"),
     )
+
+
+def _text(decoded: str) -> str:
+    return decoded.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def _answer(problem: Problem, start_response: StartResponse, exc_info: Any = None) -> list[bytes]:

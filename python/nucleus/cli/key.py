@@ -94,6 +94,20 @@ def revoke(*, id: str, path: str, as_json: bool) -> None:
         click.echo(f"revoked {printable(id)}")
 
 
+@key.command(cls=Command)
+@click.argument("id")
+@keys_option
+@json_option
+def adopt(*, id: str, path: str, as_json: bool) -> None:
+    """Vouch for the key ID of a file of version 0.1.0: look at it with `nucleus key list` first."""
+    with closing(_open_existing(path)) as store:
+        adopted = ApiKeyManager(store, load_or_create_hash_key(f"{path}.key")).adopt(id)
+    if as_json:
+        echo_json(_members(adopted))
+    else:
+        click.echo(f"adopted {printable(adopted.id)} for {printable(adopted.oid)}")
+
+
 def _open_existing(path: str) -> SqliteApiKeyStore:
     """Open a file that is there: listing and revoking make none."""
     if not Path(path).exists():
@@ -103,8 +117,8 @@ def _open_existing(path: str) -> SqliteApiKeyStore:
 
 def _members(kept: ApiKey) -> dict[str, Any]:
     """Return what is kept of a key, except for its hash, and whether it is valid now."""
-    members = {field.name: getattr(kept, field.name) for field in fields(kept) if field.name != "digest"}
-    return members | {"valid": kept.is_valid_at(time.time())}
+    members = {field.name: getattr(kept, field.name) for field in fields(kept) if field.name not in ("digest", "mac")}
+    return members | {"valid": kept.mac is not None and kept.is_valid_at(time.time())}
 
 
 def _readable(name: str, value: object) -> object:
