@@ -1,0 +1,159 @@
+"""What a ledger makes of an edited image: it is refused, or every answer is right."""
+
+import random
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final, Literal
+
+from tests.tamper.bases import LEDGER_ID, Base, load
+from tests.tamper.catalogue import Edited, edited
+from tests.tamper.image import ANCHOR
+from tests.tamper.questions import Inquiry, Truth, WrongAnswerError
+
+from nucleus import IntegrityError, Ledger, NucleusError
+
+Outcome = Literal[
+    "refused", "log taken in", "accepted", "believed", "refused by default only", "changed", "crashed", "hangs"
+]
+GOOD: Final[frozenset[Outcome]] = frozenset({"refused", "log taken in", "accepted"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came of one image.
+
+    Attributes:
+        number: which image.
+        kind: which edit.
+        base: of which ledger.
+        what: what the edit did.
+        outcome: ``refused``, or ``accepted`` with all answers right. ``log taken in`` is refused, and SQLite has written
+            the log that was beside the file into it. Else it is a failure: ``believed`` gave a wrong answer,
+            ``refused by default only`` was valid by deep verification, ``changed`` had a refused file written to,
+            ``crashed`` raised what no ledger may raise, or ended the process, ``hangs`` did not end.
+        detail: which error, or which answer.
+        deep: whether deep verification found it valid; None where the file could not be opened for it.
+    """
+
+    number: int
+    kind: str
+    base: str
+    what: str
+    outcome: Outcome
+    detail: str
+    deep: bool | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether this must not be."""
+        return self.outcome not in GOOD
+
+
+@dataclass(frozen=True)
+class Way:
+    """How an image is opened."""
+
+    read_only: bool
+    plain: bool
+    id: str | None
+    verified: bool
+
+    @classmethod
+    def of(cls, number: int, seed: int, base: Base, *, verified: bool) -> "Way":
+        """Return the way that belongs to the number of an image."""
+        chance = random.Random(f"way {seed}:{number}")
+        plain = chance.random() < 0.15 and (base.modules or base.model is not None)
+        return cls(chance.random() < 0.3, plain, chance.choice([LEDGER_ID, None]), verified)
+
+    def open(self, base: Base, path: Path) -> Ledger:
+        """Open the image."""
+        return base.open(path, read_only=self.read_only, plain=self.plain, id=self.id, verify_on_open=self.verified)
+
+
+def judge(
+    number: int, seed: int, bases: Path, directory: Path, *, kind: str | None = None, verified: bool = True
+) -> Verdict:
+    """Make one image, open it, and ask it everything.
+
+    Args:
+        number: which image.
+        seed: which campaign.
+        bases: where the ledgers are kept.
+        directory: where the image is made; nobody else works there.
+        kind: an edit; chance decides where None.
+        verified: as the ledger is opened by default; False leaves its verification out.
+    """
+    path = directory / "ledger.db"
+    image = edited(number, seed, bases, directory / "scratch.db", kind)
+    way = Way.of(number, seed, image.base, verified=verified)
+    image.image.write(path)
+    try:
+        outcome, detail, deep = _outcome(image, way, path, bases, random.Random(f"asking {seed}:{number}"))
+    except BaseException as error:
+        # A panic of the compiled core is a BaseException and nothing else.
+        if isinstance(error, KeyboardInterrupt | SystemExit):
+            raise
+        outcome, detail, deep = "crashed", f"{type(error).__name__}: {error}", None
+    return Verdict(number, image.kind, image.base.name, f"{image.done.what} ({way})", outcome, detail, deep)
+
+
+def _outcome(
+    image: Edited, way: Way, path: Path, bases: Path, chance: random.Random
+) -> tuple[Outcome, str, bool | None]:
+    before = _content(path)
+    try:
+        ledger = way.open(image.base, path)
+    except NucleusError as error:
+        detail = f"{type(error).__name__}: {str(error)[:300]}"
+        if _content(path) != before:
+            return ("log taken in" if image.image.log or "-journal" in image.image.beside else "changed"), detail, None
+        deep = _deeply_valid(way, image.base, path)
+        if deep and not _only_the_end(error):
+            return "refused by default only", detail, deep
+        return "refused", detail, deep
+    with ledger:
+        inquiry = Inquiry(ledger, _truth(image.base.name, bases), chance, image.done.near, way.plain)
+        try:
+            inquiry.everything()
+            deep = _deep(ledger)
+            if not way.read_only:
+                inquiry.appends()
+        except WrongAnswerError as error:
+            return "believed", str(error), None
+    return "accepted", "", deep
+
+
+def _content(path: Path) -> tuple[bytes, bytes | None]:
+    """Return what a refused opening must leave alone."""
+    anchor = path.with_name(path.name + ANCHOR)
+    return path.read_bytes(), anchor.read_bytes() if anchor.exists() else None
+
+
+def _deeply_valid(way: Way, base: Base, path: Path) -> bool | None:
+    """Tell what deep verification says of an image that opening refuses; None where it cannot be opened at all."""
+    try:
+        with base.open(path, read_only=True, plain=way.plain, id=way.id, verify_on_open=False) as ledger:
+            return _deep(ledger)
+    except NucleusError:
+        return None
+
+
+def _deep(ledger: Ledger) -> bool:
+    """Whether deep verification finds nothing; that it cannot be run says that something is wrong."""
+    try:
+        return ledger.verify(deep=True).valid
+    except NucleusError:
+        return False
+
+
+def _only_the_end(error: NucleusError) -> bool:
+    """Whether it was refused for what the anchor or the caller says of it, of which verification knows nothing."""
+    if not isinstance(error, IntegrityError):
+        return True
+    return error.report is None or set(error.report.counts) == {"head_mismatch"}
+
+
+@cache
+def _truth(name: str, bases: Path) -> Truth:
+    return Truth(load(name, bases))
