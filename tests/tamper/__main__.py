@@ -6,10 +6,9 @@ One image of a campaign again: ``python -m tests.tamper --seed 7 --replay 1234 -
 import argparse
 import shutil
 import sys
-import tempfile
 from pathlib import Path
 
-from tests.tamper.campaign import Plan, run
+from tests.tamper.campaign import Plan, run, scratch_directory
 from tests.tamper.catalogue import KINDS
 from tests.tamper.judging import Verdict, judge
 
@@ -19,15 +18,11 @@ _SHOWN_PER_KIND = 3
 def main() -> int:
     """Run a campaign, or one image of it; the exit code is 1 where an image was believed or worse."""
     arguments = _parser().parse_args()
-    in_memory = Path("/dev/shm")
-    directory = Path(tempfile.mkdtemp(prefix="tamper-", dir=in_memory if in_memory.is_dir() else None))
-    plan = Plan(
-        arguments.images, arguments.seed, directory, arguments.kind, not arguments.unverified, arguments.workers
-    )
-    try:
+    with scratch_directory() as directory:
+        plan = Plan(
+            arguments.images, arguments.seed, directory, arguments.kind, not arguments.unverified, arguments.workers
+        )
         return _campaign(plan) if arguments.replay is None else _replay(plan, arguments.replay, arguments.keep)
-    finally:
-        shutil.rmtree(directory)
 
 
 def _parser() -> argparse.ArgumentParser:

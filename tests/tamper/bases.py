@@ -41,7 +41,7 @@ def person(number: int) -> RequestContext:
     return RequestContext.local(f"oid:onoal:user:person-{number}{_LONG}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Base:
     """A ledger to attack.
 

@@ -3,8 +3,10 @@
 import multiprocessing
 import shutil
 import signal
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -17,6 +19,14 @@ HANG_S: Final = 60.0
 """Nothing that an image is asked takes a hundredth of it."""
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
+
+
+@contextmanager
+def scratch_directory() -> Iterator[Path]:
+    """Make a directory, in memory where there is such a place, and remove it again."""
+    in_memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(prefix="tamper-", dir=in_memory if in_memory.is_dir() else None) as made:
+        yield Path(made)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """All edits by name, and the edited image that belongs to a number."""
 
 import random
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -63,8 +64,8 @@ def edited(number: int, seed: int, bases: Path, scratch: Path, kind: str | None 
         bench = Bench(Image.of(base.states["logged" if logged else "closed"]), base, chance, scratch)
         try:
             done = _both(bench) if kind == TWO else EDITS[kind](bench)
-        except (EditError, IndexError, OverflowError):
-            # The page or the ledger has nothing that this edit could work on; IndexError is a parse beyond the page.
+        except (EditError, IndexError, OverflowError, ValueError, struct.error):
+            # There is nothing that this edit could work on, or the first of two left nothing that can be read.
             continue
         bench.image.finish()
         return Edited(bench.image, base, kind, done)

@@ -6,15 +6,25 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
-from tests.tamper.bases import LEDGER_ID, Base, load
-from tests.tamper.catalogue import Edited, edited
-from tests.tamper.image import ANCHOR
-from tests.tamper.questions import Inquiry, Truth, WrongAnswerError
+from tests.tamper import access_answers, module_answers, reading, writing
+from tests.tamper.bases import LEDGER_ID, Base
+from tests.tamper.catalogue import edited
+from tests.tamper.image import ANCHOR, Image
+from tests.tamper.inquiry import Inquiry, NoAnswerError, WrongAnswerError
+from tests.tamper.truth import Truth
 
 from nucleus import IntegrityError, Ledger, NucleusError
 
 Outcome = Literal[
-    "refused", "log taken in", "accepted", "believed", "refused by default only", "changed", "crashed", "hangs"
+    "refused",
+    "log taken in",
+    "accepted",
+    "believed",
+    "fails later",
+    "refused by default only",
+    "changed",
+    "crashed",
+    "hangs",
 ]
 GOOD: Final[frozenset[Outcome]] = frozenset({"refused", "log taken in", "accepted"})
 
@@ -30,6 +40,7 @@ class Verdict:
         what: what the edit did.
         outcome: ``refused``, or ``accepted`` with all answers right. ``log taken in`` is refused, and SQLite has written
             the log that was beside the file into it. Else it is a failure: ``believed`` gave a wrong answer,
+            ``fails later`` was opened and answered with an error,
             ``refused by default only`` was valid by deep verification, ``changed`` had a refused file written to,
             ``crashed`` raised what no ledger may raise, or ended the process, ``hangs`` did not end.
         detail: which error, or which answer.
@@ -84,44 +95,82 @@ def judge(
         kind: an edit; chance decides where None.
         verified: as the ledger is opened by default; False leaves its verification out.
     """
+    made = edited(number, seed, bases, directory / "scratch.db", kind)
+    way = Way.of(number, seed, made.base, verified=verified)
+    chance = random.Random(f"asking {seed}:{number}")
+    found = judge_image(made.image, made.base, way, directory, chance=chance, near=made.done.near)
+    return Verdict(
+        number, made.kind, made.base.name, f"{made.done.what} ({way})", found.outcome, found.detail, found.deep
+    )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one image, whatever made it; the fields are those of a verdict."""
+
+    outcome: Outcome
+    detail: str = ""
+    deep: bool | None = None
+
+
+def judge_image(
+    image: Image,
+    base: Base,
+    way: Way,
+    directory: Path,
+    *,
+    chance: random.Random | None = None,
+    near: frozenset[int] = frozenset(),
+) -> Finding:
+    """Open one image, and ask it everything."""
     path = directory / "ledger.db"
-    image = edited(number, seed, bases, directory / "scratch.db", kind)
-    way = Way.of(number, seed, image.base, verified=verified)
-    image.image.write(path)
+    image.write(path)
+    before = _content(path)
     try:
-        outcome, detail, deep = _outcome(image, way, path, bases, random.Random(f"asking {seed}:{number}"))
+        try:
+            ledger = way.open(base, path)
+        except NucleusError as error:
+            return _refused(error, image, base, way, path, before)
+        with ledger:
+            return _accepted(Inquiry(ledger, _truth(base), chance or random.Random(0), near, way.plain, way.read_only))
     except BaseException as error:
         # A panic of the compiled core is a BaseException and nothing else.
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
-        outcome, detail, deep = "crashed", f"{type(error).__name__}: {error}", None
-    return Verdict(number, image.kind, image.base.name, f"{image.done.what} ({way})", outcome, detail, deep)
+        return Finding("crashed", f"{type(error).__name__}: {error}")
 
 
-def _outcome(
-    image: Edited, way: Way, path: Path, bases: Path, chance: random.Random
-) -> tuple[Outcome, str, bool | None]:
-    before = _content(path)
+def _refused(
+    error: NucleusError, image: Image, base: Base, way: Way, path: Path, before: tuple[bytes, bytes | None]
+) -> Finding:
+    detail = f"{type(error).__name__}: {str(error)[:300]}"
+    if _content(path) != before:
+        return Finding("log taken in" if image.log or "-journal" in image.beside else "changed", detail)
+    deep = _deeply_valid(way, base, path)
+    return Finding("refused by default only" if deep and not _only_the_end(error) else "refused", detail, deep)
+
+
+def _accepted(inquiry: Inquiry) -> Finding:
     try:
-        ledger = way.open(image.base, path)
-    except NucleusError as error:
-        detail = f"{type(error).__name__}: {str(error)[:300]}"
-        if _content(path) != before:
-            return ("log taken in" if image.image.log or "-journal" in image.image.beside else "changed"), detail, None
-        deep = _deeply_valid(way, image.base, path)
-        if deep and not _only_the_end(error):
-            return "refused by default only", detail, deep
-        return "refused", detail, deep
-    with ledger:
-        inquiry = Inquiry(ledger, _truth(image.base.name, bases), chance, image.done.near, way.plain)
-        try:
-            inquiry.everything()
-            deep = _deep(ledger)
-            if not way.read_only:
-                inquiry.appends()
-        except WrongAnswerError as error:
-            return "believed", str(error), None
-    return "accepted", "", deep
+        _ask(inquiry)
+        deep = _deep(inquiry.ledger)
+        if not inquiry.read_only:
+            writing.append(inquiry)
+    except WrongAnswerError as error:
+        return Finding("believed", str(error))
+    except NoAnswerError as error:
+        return Finding("fails later", str(error))
+    return Finding("accepted", deep=deep)
+
+
+def _ask(inquiry: Inquiry) -> None:
+    """Ask everything that changes nothing."""
+    base = inquiry.truth.base
+    reading.ask(inquiry)
+    if base.modules and not inquiry.plain:
+        module_answers.ask(inquiry)
+    if base.model and not inquiry.plain:
+        access_answers.ask(inquiry, base.model)
 
 
 def _content(path: Path) -> tuple[bytes, bytes | None]:
@@ -155,5 +204,5 @@ def _only_the_end(error: NucleusError) -> bool:
 
 
 @cache
-def _truth(name: str, bases: Path) -> Truth:
-    return Truth(load(name, bases))
+def _truth(base: Base) -> Truth:
+    return Truth(base)

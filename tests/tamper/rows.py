@@ -360,7 +360,7 @@ def false_index(bench: Bench) -> Done:
 
 def rogue_index(bench: Bench) -> Done:
     """Plant an index over a payload member as a module would declare it, with other content or none."""
-    stream = pick(bench, [s for s in ("notes", "lists", "stream-0", "tokens", "assets", "acl_grants", "stream-3")])
+    stream = pick(bench, ["notes", "lists", "stream-0", "tokens", "assets", "acl_grants", "stream-3"])
     member = pick(bench, ["status", "n", "text", "owner_oid", "scope"])
     name = f"field:{stream}:{member}"
     true_sql = f"CREATE INDEX \"{name}\" ON entries(payload -> '$.{member}') WHERE stream = '{stream}'"
@@ -385,7 +385,7 @@ def schema(bench: Bench) -> Done:
     with bench.image.database(bench.path) as connection:
         objects = connection.execute("SELECT name, type, sql FROM sqlite_schema WHERE sql IS NOT NULL").fetchall()
         name, kind, sql = pick(bench, objects)
-        triggers = [trigger for trigger, type, _ in objects if type == "trigger"]
+        triggers = [named for named, what, _ in objects if what == "trigger"]
         statement = pick(
             bench,
             [
