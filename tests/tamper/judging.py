@@ -38,8 +38,8 @@ class Verdict:
         kind: which edit.
         base: of which ledger.
         what: what the edit did.
-        outcome: ``refused``, or ``accepted`` with all answers right. ``log taken in`` is refused, and SQLite has written
-            the log that was beside the file into it. Else it is a failure: ``believed`` gave a wrong answer,
+        outcome: ``refused``, or ``accepted`` with all answers right. ``log taken in`` is refused, and SQLite has
+            written the log that was beside the file into it. Else it is a failure: ``believed`` gave a wrong answer,
             ``fails later`` was opened and answered with an error,
             ``refused by default only`` was valid by deep verification, ``changed`` had a refused file written to,
             ``crashed`` raised what no ledger may raise, or ended the process, ``hangs`` did not end.
@@ -130,7 +130,11 @@ def judge_image(
         try:
             ledger = way.open(base, path)
         except NucleusError as error:
-            return _refused(error, image, base, way, path, before)
+            if _content(path) != before:
+                return Finding("log taken in" if image.log or "-journal" in image.beside else "changed", _said(error))
+            deep = _deeply_valid(way, base, path)
+            wrongly = deep and not _only_the_end(error)
+            return Finding("refused by default only" if wrongly else "refused", _said(error), deep)
         with ledger:
             return _accepted(Inquiry(ledger, _truth(base), chance or random.Random(0), near, way.plain, way.read_only))
     except BaseException as error:
@@ -138,16 +142,6 @@ def judge_image(
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         return Finding("crashed", f"{type(error).__name__}: {error}")
-
-
-def _refused(
-    error: NucleusError, image: Image, base: Base, way: Way, path: Path, before: tuple[bytes, bytes | None]
-) -> Finding:
-    detail = f"{type(error).__name__}: {str(error)[:300]}"
-    if _content(path) != before:
-        return Finding("log taken in" if image.log or "-journal" in image.beside else "changed", detail)
-    deep = _deeply_valid(way, base, path)
-    return Finding("refused by default only" if deep and not _only_the_end(error) else "refused", detail, deep)
 
 
 def _accepted(inquiry: Inquiry) -> Finding:
@@ -186,6 +180,10 @@ def _deeply_valid(way: Way, base: Base, path: Path) -> bool | None:
             return _deep(ledger)
     except NucleusError:
         return None
+
+
+def _said(error: NucleusError) -> str:
+    return f"{type(error).__name__}: {str(error)[:300]}"
 
 
 def _deep(ledger: Ledger) -> bool:

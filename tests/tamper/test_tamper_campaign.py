@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.tamper import cells, headers, imposters, interior_pages, raw_pages, rows
+from tests.tamper import cells, imposters, interior_pages, raw_pages, rows
 from tests.tamper.bases import NAMES, Base, load
 from tests.tamper.campaign import Plan, run, scratch_directory
 from tests.tamper.catalogue import KINDS
@@ -22,7 +22,6 @@ GROUPS = {
     "interior pages": interior_pages.EDITS,
     "imposters": imposters.EDITS,
     "rows": rows.EDITS,
-    "headers": headers.EDITS,
 }
 WAYS = [Way(read_only, plain, None, True) for read_only in (False, True) for plain in (False, True)]
 
