@@ -49,6 +49,35 @@ pub fn is_canonical(text: &str) -> bool {
     write_value(&mut reader, &mut out).and_then(|()| reader.finish()).is_ok() && out == text
 }
 
+/// Whether a stored text opens more arrays and objects within each other than [`MAX_DEPTH`]. Readers recurse into them, so
+/// this is asked of a text that somebody else may have stored, before anything else is; it need not be JSON.
+pub fn is_nested_too_deep(text: &str) -> bool {
+    // Each level takes an opening and a closing.
+    if text.len() <= 2 * MAX_DEPTH {
+        return false;
+    }
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    for byte in text.bytes() {
+        if in_string {
+            in_string = escaped || byte != b'"';
+            escaped = !escaped && byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'"' => in_string = true,
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > MAX_DEPTH {
+                    return true;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
 /// Orders object keys by UTF-16 code units (RFC 8785, section 3.2.3).
 pub fn compare_keys(a: &str, b: &str) -> Ordering {
     // UTF-8 and UTF-16 order differ only between surrogate pairs (a lead byte of 0xF0 and up) and the characters from
@@ -231,4 +260,21 @@ pub fn write_members(out: &mut String, members: &mut [(String, &str)]) {
         out.push_str(value);
     }
     out.push('}');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nesting_is_counted_outside_of_strings() {
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(!is_nested_too_deep(&nested(MAX_DEPTH)));
+        assert!(is_nested_too_deep(&nested(MAX_DEPTH + 1)));
+        assert!(is_nested_too_deep(&"[{".repeat(MAX_DEPTH)));
+        let brackets = "[".repeat(1000);
+        for text in [format!("[\"{brackets}\"]"), format!("[\"\\\"{brackets}\\\\\"]"), "[],".repeat(1000)] {
+            assert!(!is_nested_too_deep(&text), "{text}");
+        }
+    }
 }

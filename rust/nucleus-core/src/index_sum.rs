@@ -1,5 +1,5 @@
 //! Order-free sums over look-up index rows: two sets of rows are equal when their sums are, whatever order they are
-//! read in.
+//! read in. Whether an index finds its rows depends on their order too: whoever reads it checks that, row by row.
 
 use std::ops::AddAssign;
 
@@ -17,9 +17,14 @@ pub struct IndexSum {
 impl IndexSum {
     /// Adds one row.
     pub fn add(&mut self, key: &SumKey, prefix: i64, seq: i64) {
+        self.add_digest(key, [prefix as u64; 2], seq);
+    }
+
+    /// Adds one row whose key has two independent, secret digests.
+    pub fn add_digest(&mut self, key: &SumKey, [first, second]: [u64; 2], seq: i64) {
         let [a, b, c, d] = key.0;
-        let low = multiply_fold(prefix as u64 ^ a, seq as u64 ^ b);
-        let high = multiply_fold(prefix as u64 ^ c, seq as u64 ^ d);
+        let low = multiply_fold(first ^ a, seq as u64 ^ b);
+        let high = multiply_fold(second ^ c, seq as u64 ^ d);
         self.rows += 1;
         self.sum = self.sum.wrapping_add(u128::from(high) << 64 | u128::from(low));
     }

@@ -4,13 +4,13 @@
 //! by one [`RangeVerifier`]; [`ChainVerifier`] then joins the ranges at their borders and settles what needs the whole
 //! chain (redactions, the expected head).
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::canonical::{CanonicalJson, is_canonical, members};
+use crate::canonical::{CanonicalJson, is_canonical, is_nested_too_deep, members};
 use crate::entry::{ChainEntry, Head};
 use crate::error::shortened;
 use crate::hash::{Domain, Hash, Header, hash_batch, ledger_hash};
@@ -34,6 +34,8 @@ pub enum ErrorKind {
     MalformedEntry,
     /// A payload is missing and no entry of the stream `redactions` says why.
     UnrecordedRedaction,
+    /// A payload is present although an entry of the stream `redactions` records its erasure.
+    RedactionUndone,
     /// The chain does not end where it is known to end.
     HeadMismatch,
     /// A look-up index disagrees with the entries.
@@ -51,6 +53,7 @@ impl ErrorKind {
             Self::SequenceGap => "sequence_gap",
             Self::MalformedEntry => "malformed_entry",
             Self::UnrecordedRedaction => "unrecorded_redaction",
+            Self::RedactionUndone => "redaction_undone",
             Self::HeadMismatch => "head_mismatch",
             Self::IndexMismatch => "index_mismatch",
             Self::GrantMismatch => "grant_mismatch",
@@ -65,6 +68,7 @@ impl ErrorKind {
             Self::SequenceGap,
             Self::MalformedEntry,
             Self::UnrecordedRedaction,
+            Self::RedactionUndone,
             Self::HeadMismatch,
             Self::IndexMismatch,
             Self::GrantMismatch,
@@ -107,6 +111,33 @@ impl fmt::Display for VerificationError {
     }
 }
 
+/// By what the end of a chain was checked. A chain that lost its end still adds up, so nothing in it can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndCheck {
+    /// The anchor beside the ledger.
+    Anchor,
+    /// A number of entries known from elsewhere.
+    ExpectedLength,
+    /// A head hash known from elsewhere.
+    ExpectedHead,
+}
+
+impl EndCheck {
+    /// The name in reports: `anchor`, ...
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Anchor => "anchor",
+            Self::ExpectedLength => "expected_length",
+            Self::ExpectedHead => "expected_head",
+        }
+    }
+
+    /// The check with a given name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Anchor, Self::ExpectedLength, Self::ExpectedHead].into_iter().find(|check| check.name() == name)
+    }
+}
+
 /// What a verification found.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct VerificationReport {
@@ -120,6 +151,8 @@ pub struct VerificationReport {
     pub counts: BTreeMap<ErrorKind, u64>,
     /// Entries whose timestamp is smaller than that of the entry before: information, not a fault.
     pub timestamp_regressions: u64,
+    /// By what the end of the chain was checked; None where nothing shows where it ends.
+    pub end_checked_by: Option<EndCheck>,
 }
 
 impl VerificationReport {
@@ -152,6 +185,11 @@ impl VerificationReport {
             expected: Some(expected),
             actual: Some(actual),
         };
+        if expected_head.is_some() {
+            self.end_checked_by = Some(EndCheck::ExpectedHead);
+        } else if expected_length.is_some() {
+            self.end_checked_by = Some(EndCheck::ExpectedLength);
+        }
         if let Some(expected) = expected_head
             && self.head.map(|head| head.hash) != Some(*expected)
         {
@@ -419,7 +457,9 @@ impl<'a> RangeVerifier<'a> {
 
     fn bad_form(&self, row: &Row<'_>) -> Option<&'static str> {
         let fits = |text: &str, openings: &[char]| {
-            text.starts_with(openings) && (!self.checks.canonical_form || is_canonical(text))
+            text.starts_with(openings)
+                && !is_nested_too_deep(text)
+                && (!self.checks.canonical_form || is_canonical(text))
         };
         if row.payload.is_some_and(|payload| !fits(payload, &['{', '['])) {
             Some("payload is not a canonical JSON object or array")
@@ -648,9 +688,9 @@ impl ChainVerifier {
         }
     }
 
-    /// Settles what needs the whole chain and gives the report, with the sums over the look-up keys.
-    pub fn finish(mut self) -> (VerificationReport, IndexSums) {
-        self.check_redactions();
+    /// Settles what needs the whole chain.
+    pub fn finish(mut self) -> ChainFindings {
+        let kept = self.check_redactions();
         let whole = self.whole;
         let mut errors = whole.errors;
         errors.sort_by_key(|error| error.seq);
@@ -664,14 +704,16 @@ impl ChainVerifier {
             errors,
             counts: whole.counts,
             timestamp_regressions: whole.timestamp_regressions,
+            end_checked_by: None,
         };
-        (report, whole.sums)
+        ChainFindings { report, sums: whole.sums, not_erased: kept }
     }
 
-    fn check_redactions(&mut self) {
-        let recorded: HashSet<(i64, Hash)> = self.whole.recorded.drain(..).collect();
+    /// Reports erasures without a record; answers the records without an erasure.
+    fn check_redactions(&mut self) -> Vec<(i64, Hash)> {
+        let mut recorded: HashSet<(i64, Hash)> = self.whole.recorded.drain(..).collect();
         for redacted in std::mem::take(&mut self.whole.redacted) {
-            if redacted.hash.is_some_and(|hash| recorded.contains(&(redacted.seq, hash))) {
+            if redacted.hash.is_some_and(|hash| recorded.remove(&(redacted.seq, hash))) {
                 continue;
             }
             self.whole.add(VerificationError {
@@ -682,6 +724,38 @@ impl ChainVerifier {
                 actual: Some("a missing payload".to_owned()),
             });
         }
+        let mut kept: Vec<(i64, Hash)> = recorded.into_iter().collect();
+        kept.sort_unstable();
+        kept
+    }
+}
+
+/// What a whole chain came to.
+#[derive(Debug)]
+pub struct ChainFindings {
+    /// The report.
+    pub report: VerificationReport,
+    /// Sums over the look-up keys.
+    pub sums: IndexSums,
+    /// Seq and hash of what was erased by the word of the stream `redactions`, and was not found erased: its payload is
+    /// there, or another entry is. Whoever can read single entries settles which, with [`VerificationReport::settle_erasure`].
+    pub not_erased: Vec<(i64, Hash)>,
+}
+
+impl VerificationReport {
+    /// Takes what stands at the seq of a recorded erasure: its hash and whether it has a payload; None where nothing does.
+    /// A record about an entry that is not in the chain says nothing about any payload.
+    pub fn settle_erasure(&mut self, (seq, hash): (i64, Hash), found: Option<(Hash, bool)>) {
+        if found != Some((hash, true)) {
+            return;
+        }
+        self.add(VerificationError {
+            kind: ErrorKind::RedactionUndone,
+            seq: Some(seq),
+            record_id: None,
+            expected: Some(format!("no payload, as an entry of stream `{REDACTIONS_STREAM}` records")),
+            actual: Some("a payload".to_owned()),
+        });
     }
 }
 
@@ -709,7 +783,16 @@ pub fn verify_chain(entries: &[ChainEntry], ledger_id: &str) -> VerificationRepo
     for range in ranges {
         chain.join(range);
     }
-    chain.finish().0
+    let ChainFindings { mut report, not_erased, .. } = chain.finish();
+    if !not_erased.is_empty() {
+        let by_seq: HashMap<i64, &ChainEntry> =
+            entries.iter().filter_map(|entry| Some((i64::try_from(entry.seq).ok()?, entry))).collect();
+        for erased in not_erased {
+            let entry = by_seq.get(&erased.0);
+            report.settle_erasure(erased, entry.map(|entry| (entry.hash, !entry.redacted())));
+        }
+    }
+    report
 }
 
 impl ChainEntry {

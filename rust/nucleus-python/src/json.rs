@@ -145,12 +145,12 @@ pub(crate) fn text_argument(text: &Bound<'_, PyAny>) -> PyResult<String> {
 /// The Python value of a canonical text.
 pub(crate) fn read(py: Python<'_>, text: &str) -> PyResult<Py<PyAny>> {
     let mut reader = Reader::new(text, NumberRule::Stored);
-    let value = read_value(py, &mut reader)?;
+    let value = read_value(py, &mut reader, 1)?;
     reader.finish().map_err(|error| crate::errors::to_python(py, error.into()))?;
     Ok(value.unbind())
 }
 
-fn read_value<'py>(py: Python<'py>, reader: &mut Reader<'_>) -> PyResult<Bound<'py, PyAny>> {
+fn read_value<'py>(py: Python<'py>, reader: &mut Reader<'_>, depth: usize) -> PyResult<Bound<'py, PyAny>> {
     let invalid = |error: InvalidRecord| crate::errors::to_python(py, error.into());
     Ok(match reader.token().map_err(invalid)? {
         Token::Null => PyNone::get(py).to_owned().into_any(),
@@ -158,17 +158,18 @@ fn read_value<'py>(py: Python<'py>, reader: &mut Reader<'_>) -> PyResult<Bound<'
         Token::Integer(value) => value.into_pyobject(py)?.into_any(),
         Token::Float(value) => PyFloat::new(py, value).into_any(),
         Token::String(value) => PyString::new(py, &value).into_any(),
+        Token::ArrayStart | Token::ObjectStart if depth > MAX_DEPTH => return Err(invalid(too_deep())),
         Token::ArrayStart => {
             let list = PyList::empty(py);
             while reader.next_element(list.is_empty()).map_err(invalid)? {
-                list.append(read_value(py, reader)?)?;
+                list.append(read_value(py, reader, depth + 1)?)?;
             }
             list.into_any()
         }
         Token::ObjectStart => {
             let object = PyDict::new(py);
             while let Some(key) = reader.next_key(object.is_empty()).map_err(invalid)? {
-                object.set_item(&*key, read_value(py, reader)?)?;
+                object.set_item(&*key, read_value(py, reader, depth + 1)?)?;
             }
             object.into_any()
         }

@@ -86,9 +86,9 @@ impl PassKeys {
         self.digest((kind, id))
     }
 
-    /// The digest of what an index holds of a grant.
-    pub(crate) fn index_digest(&self, principal_oid: &str, scope: &str, kind: &str, id: &str, exp: Option<i64>) -> u64 {
-        self.low.hash_one((principal_oid, scope, kind, id, exp))
+    /// The digest of what an index holds of a grant: its columns, those that are no texts left out, and the end of the grant.
+    pub(crate) fn index_digest(&self, texts: &[Option<&str>], exp: Option<i64>) -> u128 {
+        self.digest((texts, exp))
     }
 
     fn digest(&self, value: impl Hash) -> u128 {

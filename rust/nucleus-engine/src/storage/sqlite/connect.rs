@@ -1,6 +1,8 @@
 //! How a connection to a ledger's database is made and hardened.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -45,6 +47,13 @@ const JOURNAL_SIZE_LIMIT_BYTES: i64 = 67_108_864;
 /// Larger than any value that a record's size limit allows.
 const LARGEST_VALUE_BYTES: i32 = 600 * 1024 * 1024;
 
+/// Steps of a statement, or pages of a check, between two looks at whether it should go on.
+const PROGRESS_OPERATIONS: i32 = 1_000;
+/// Steps between two looks at whether to go on while the schema is read; there is one for each object at least.
+const SCHEMA_OPERATIONS: i32 = 8;
+/// Most such looks: enough for ten thousand indexes.
+const MOST_SCHEMA_LOOKS: u32 = 30_000;
+
 impl Connector {
     /// The database file; None in memory.
     pub(super) fn path(&self) -> Option<&Path> {
@@ -63,7 +72,7 @@ impl Connector {
             (Role::Writer, _) => OpenFlags::SQLITE_OPEN_READ_WRITE,
         };
         let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = match &self.target {
+        let mut connection = match &self.target {
             Target::Memory { name } => {
                 let uri = format!("file:/{name}?vfs=memdb");
                 Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?
@@ -77,6 +86,7 @@ impl Connector {
         // Before the first statement: two simultaneous opens may meet SQLITE_BUSY_RECOVERY.
         connection.busy_timeout(self.busy_timeout)?;
         harden(&connection)?;
+        read_schema(&mut connection)?;
         self.configure(&connection, role)?;
         Ok(connection)
     }
@@ -112,6 +122,20 @@ impl Connector {
     }
 }
 
+/// Makes SQLite read the schema, which it does before the first statement that needs it, within bounds: a file may have been
+/// given any number of objects.
+fn read_schema(connection: &mut Connection) -> rusqlite::Result<()> {
+    let mut looks = 0;
+    let enough = move || {
+        looks += 1;
+        looks > MOST_SCHEMA_LOOKS
+    };
+    connection.progress_handler(SCHEMA_OPERATIONS, Some(enough))?;
+    let read = connection.prepare("SELECT 1 FROM sqlite_schema").map(drop);
+    connection.progress_handler(0, None::<fn() -> bool>)?;
+    read
+}
+
 /// What protects this process from a file that somebody prepared.
 fn harden(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
@@ -145,6 +169,9 @@ pub(super) fn database_error(doing: &str, error: &rusqlite::Error) -> Error {
         Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => {
             "; another process holds the lock: try again, or raise busy_timeout_ms"
         }
+        Some(rusqlite::ErrorCode::OperationInterrupted) => {
+            "; it took longer than any ledger needs: the file was altered, restore a backup"
+        }
         Some(rusqlite::ErrorCode::DiskFull) => "; free space on the disk, then try again",
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             "; the file is damaged or is not a ledger: restore a backup"
@@ -152,6 +179,16 @@ pub(super) fn database_error(doing: &str, error: &rusqlite::Error) -> Error {
         _ => "",
     };
     Error::Database(format!("{doing}: {error}{hint}"))
+}
+
+/// Lets the statements of a connection end early once that is wished for.
+pub(super) fn make_interruptible(connection: &mut Connection, stop: Arc<AtomicBool>) -> rusqlite::Result<()> {
+    connection.progress_handler(PROGRESS_OPERATIONS, Some(move || stop.load(Ordering::Relaxed)))
+}
+
+/// Takes that back.
+pub(super) fn make_uninterruptible(connection: &mut Connection) -> rusqlite::Result<()> {
+    connection.progress_handler(0, None::<fn() -> bool>)
 }
 
 /// Adds what was being done to a database error.

@@ -72,8 +72,11 @@ pub(super) fn grants(connection: &Connection, query: &GrantQuery<'_>) -> Result<
     Ok(grants)
 }
 
+/// The columns of a grant, those of the key first and in its order.
 pub(super) const COLUMNS: &str =
-    "resource_kind, resource_id, principal_oid, scope, source, granted_by, exp, created_at, seq";
+    "resource_id, resource_kind, principal_oid, scope, source, granted_by, exp, created_at, seq";
+/// How many of them are the key.
+pub(super) const KEY_COLUMNS: usize = 6;
 
 const KEY: &str = "resource_id, resource_kind, principal_oid, scope, source, granted_by";
 
@@ -89,7 +92,7 @@ pub(super) fn read_grant(row: &Row<'_>) -> Result<Grant> {
         )
     };
     Ok(Grant {
-        resource: Resource { kind: text(0)?, id: text(1)? },
+        resource: Resource { id: text(0)?, kind: text(1)? },
         principal_oid: text(2)?,
         scope: text(3)?.parse().map_err(|_| malformed())?,
         source: Source::from_name(&text(4)?).ok_or_else(malformed)?,

@@ -1,9 +1,11 @@
 //! A ledger in an SQLite database.
 
 mod anchor;
+mod attended;
 mod backup;
 mod connect;
 mod declared;
+mod derived;
 mod file_watch;
 mod grants;
 mod index_faults;
@@ -95,6 +97,7 @@ struct Writer {
 struct Reader<'a> {
     storage: &'a SqliteStorage,
     connection: Option<Connection>,
+    interruptible: bool,
 }
 
 impl Deref for Reader<'_> {
@@ -108,9 +111,12 @@ impl Deref for Reader<'_> {
 
 impl Drop for Reader<'_> {
     fn drop(&mut self) {
-        let Some(connection) = self.connection.take() else {
+        let Some(mut connection) = self.connection.take() else {
             return;
         };
+        if self.interruptible && connect::make_uninterruptible(&mut connection).is_err() {
+            return;
+        }
         let mut idle = lock(&self.storage.readers);
         if idle.len() < MAX_IDLE_READERS && !self.storage.closed.load(Ordering::Acquire) {
             idle.push(connection);
@@ -165,7 +171,17 @@ impl SqliteStorage {
             Some(connection) => connection,
             None => self.connector.connect(Role::Reader).doing("opening the database for reading")?,
         };
-        Ok(Reader { storage: self, connection: Some(connection) })
+        Ok(Reader { storage: self, connection: Some(connection), interruptible: false })
+    }
+
+    /// A read connection whose statements end early once `stop` is set.
+    fn interruptible_reader(&self, stop: Arc<AtomicBool>) -> Result<Reader<'_>> {
+        let mut reader = self.reader()?;
+        if let Some(connection) = &mut reader.connection {
+            connect::make_interruptible(connection, stop).doing("preparing a connection for long work")?;
+            reader.interruptible = true;
+        }
+        Ok(reader)
     }
 
     fn field_indexes(&self) -> Arc<Vec<FieldIndex>> {

@@ -309,7 +309,7 @@ fn open_read_only(connector: Connector, path: &Path) -> Result<SqliteStorage> {
     let connector = match try_reading(&connector) {
         Ok(()) => connector,
         // Without write access SQLite cannot set up the write-ahead log; where there is none, it need not.
-        Err(_) if !wal_has_content(path) => {
+        Err(error) if lacks_write_access(&error) && !wal_has_content(path) => {
             Connector { target: Target::ImmutableFile { path: path.to_owned() }, ..connector }
         }
         Err(error) => return Err(opening(path, &error)),
@@ -335,15 +335,19 @@ fn wal_has_content(path: &Path) -> bool {
 }
 
 fn opening(path: &Path, error: &rusqlite::Error) -> Error {
-    let hint = match error.sqlite_error_code() {
-        Some(rusqlite::ErrorCode::CannotOpen | rusqlite::ErrorCode::ReadOnly) => {
-            "; a ledger that was not closed has a write-ahead log (-wal) that cannot be read without write access to \
-             its directory: copy both files to a writable place, or close the ledger where it is written"
-        }
-        _ => "",
+    let hint = if lacks_write_access(error) {
+        "; a ledger that was not closed has a write-ahead log (-wal) that cannot be read without write access to its \
+         directory: copy both files to a writable place, or close the ledger where it is written"
+    } else {
+        ""
     };
     match database_error(&format!("opening {}", path.display()), error) {
         Error::Database(message) => Error::Database(message + hint),
         other => other,
     }
+}
+
+fn lacks_write_access(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly))
 }

@@ -1,5 +1,6 @@
 //! Rows of `entries`, read without trusting their types.
 
+use nucleus_core::canonical::is_nested_too_deep;
 use nucleus_core::entry::Head;
 use nucleus_core::hash::payload_hash;
 use nucleus_core::verify::Row as VerifyRow;
@@ -96,6 +97,10 @@ pub(super) fn read_entry(row: &Row<'_>, ledger_hash: &Hash) -> Result<ChainEntry
 
 fn build(row: &VerifyRow<'_>) -> Option<ChainEntry> {
     let hash = |bytes: &[u8]| bytes.try_into().ok().map(Hash);
+    // Readers recurse into what they read.
+    if [row.payload, row.meta].into_iter().flatten().any(is_nested_too_deep) {
+        return None;
+    }
     let salt = match row.salt {
         Some(salt) => Some(salt.try_into().ok()?),
         None => None,

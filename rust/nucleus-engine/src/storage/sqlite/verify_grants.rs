@@ -1,11 +1,13 @@
 //! Comparing the table of grants with what the chain implies.
 
+use nucleus_core::canonical::write_string;
 use nucleus_core::error::shortened;
 use nucleus_core::{ACL_GRANTS_STREAM, CanonicalJson, ErrorKind, REDACTIONS_STREAM, Record, VerificationError};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
 use super::connect::Doing;
+use super::derived::Ascending;
 use super::grants::{self, read_grant};
 use super::{Snapshot, SqliteStorage};
 use crate::access::{Governed, Grant, Kinds, PassKeys, Recomputed, Resource, WHOLE_KIND, passes};
@@ -22,7 +24,7 @@ impl SqliteStorage {
         // One state for the entries and the table: a grant made meanwhile would be in one of them only.
         let snapshot = Snapshot::begin(&connection)?;
         let Some(state) = grants::projection(&connection)? else {
-            return Ok(Vec::new());
+            return rows_of_nothing(&connection);
         };
         let mut faults = Vec::new();
         let Ok(kinds) = Kinds::from_text(&state.kinds) else {
@@ -58,16 +60,16 @@ struct Chain<'a> {
 
 impl Chain<'_> {
     fn compare(&self, faults: &mut Vec<VerificationError>, progress: Progress<'_>) -> Result<()> {
-        let governed = self.governed()?;
+        let (governed, with_roles) = self.governed()?;
         let left_out = redacted_since(self.connection, self.kinds, self.covered_below)?;
-        let passes_by_sum = governed.passes(self.covered_below, self.entries_with_roles()?);
+        let passes_by_sum = governed.passes(self.covered_below, with_roles);
         for pass in 0..passes_by_sum {
             let mut table = WholeTable::default();
             let also = &mut |grant: &Grant| table.add(&self.keys, grant);
-            let (recomputed, unreadable) =
+            let (recomputed, read) =
                 self.recompute((pass, passes_by_sum), Some(&governed), &left_out, also, progress)?;
             if pass == 0 {
-                self.compare_indexes(&table, unreadable, faults)?;
+                self.compare_indexes(&table, read, faults)?;
             }
             if !recomputed.agrees() {
                 return self.locate(&left_out, faults, progress);
@@ -88,8 +90,7 @@ impl Chain<'_> {
         Ok(())
     }
 
-    /// The sums of one pass over the chain and the table, of which every row is shown to `also`, and the number of rows that
-    /// cannot be read.
+    /// The sums of one pass over the chain and the table, of which every row is shown to `also`, and how the table read.
     fn recompute<'b>(
         &'b self,
         pass: (u64, u64),
@@ -97,7 +98,7 @@ impl Chain<'_> {
         left_out: &[Resource],
         also: &mut dyn FnMut(&Grant),
         progress: Progress<'_>,
-    ) -> Result<(Recomputed<'b>, u64)> {
+    ) -> Result<(Recomputed<'b>, TableRead)> {
         let mut recomputed = Recomputed::new(self.kinds, &self.keys, pass, governed);
         for resource in left_out {
             recomputed.leave_out(resource);
@@ -107,36 +108,55 @@ impl Chain<'_> {
         let first = pass.0 == 0;
         let share = recomputed.share();
         let wanted = |kind: &str, id: &str| first || share.holds(&self.keys, kind, id);
-        let unreadable = each_grant(self.connection, self.now_s, &wanted, &mut |grant| {
+        let read = each_grant(self.connection, &wanted, &mut |grant| {
             also(&grant);
-            recomputed.stored(&grant);
+            if grant.live_at(self.now_s) {
+                recomputed.stored(&grant);
+            }
         })?;
-        Ok((recomputed, unreadable))
+        Ok((recomputed, read))
     }
 
-    /// Whether the table holds only what can be read, and its indexes the same.
-    fn compare_indexes(&self, table: &WholeTable, unreadable: u64, faults: &mut Vec<VerificationError>) -> Result<()> {
-        if unreadable == 0 {
-            return table.compare_indexes(self.connection, &self.keys, self.now_s, faults);
+    /// Whether every search in the table finds, and its indexes hold what it holds.
+    fn compare_indexes(&self, table: &WholeTable, read: TableRead, faults: &mut Vec<VerificationError>) -> Result<()> {
+        if read.unreadable > 0 {
+            let actual =
+                format!("{} rows of acl_grants are none that any version of this library wrote", read.unreadable);
+            faults.push(fault(None, None, None, Some(actual)));
+        } else if !read.ascending {
+            let actual = "the rows of table acl_grants are out of order, so that searches miss some".to_owned();
+            faults.push(fault(None, None, None, Some(actual)));
+        } else {
+            table.compare_indexes(self.connection, &self.keys, faults)?;
         }
-        let actual = format!("{unreadable} rows of acl_grants are none that any version of this library wrote");
-        faults.push(fault(None, None, None, Some(actual)));
         Ok(())
     }
 
-    /// The resources that something was ever granted on.
-    fn governed(&self) -> Result<Governed> {
+    /// The resources that something was ever granted on, and the number of entries in streams whose payloads imply grants.
+    /// Read from the entries themselves, as all evidence is: an index could be made to hide some.
+    fn governed(&self) -> Result<(Governed, u64)> {
         let doing = "reading what grants are about";
-        let sql = format!(
-            "SELECT record_id, payload FROM entries INDEXED BY entries_stream \
-             WHERE stream = '{ACL_GRANTS_STREAM}' AND seq < ?1"
-        );
-        let mut statement = self.connection.prepare_cached(&sql).doing(doing)?;
-        let mut rows = statement.query([self.covered_below as i64]).doing(doing)?;
+        let sql = "SELECT stream, record_id, iif(stream = ?2, payload, NULL) FROM entries NOT INDEXED \
+                   WHERE seq < ?1 AND stream IN (SELECT value FROM json_each(?3)) ORDER BY seq";
+        let with_roles = self.kinds.declared().map(|(stream, _)| stream);
+        let with_roles = with_roles.filter(|stream| !self.kinds.roles_of(stream).is_empty());
+        let mut streams = String::from("[");
+        write_string(&mut streams, ACL_GRANTS_STREAM);
+        for stream in with_roles {
+            streams.push(',');
+            write_string(&mut streams, stream);
+        }
+        streams.push(']');
+        let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
+        let mut rows =
+            statement.query((self.covered_below as i64, ACL_GRANTS_STREAM, streams.as_str())).doing(doing)?;
         let mut governed = Governed::default();
+        let mut count = 0;
         while let Some(row) = rows.next().doing(doing)? {
             let text = |index: usize| row.get_ref(index).ok().and_then(|value| value.as_str().ok());
-            if let (Some(id), Some(payload)) = (text(0), text(1)) {
+            if text(0) != Some(ACL_GRANTS_STREAM) {
+                count += 1;
+            } else if let (Some(id), Some(payload)) = (text(1), text(2)) {
                 let record = Record {
                     id: id.to_owned(),
                     stream: ACL_GRANTS_STREAM.to_owned(),
@@ -147,20 +167,19 @@ impl Chain<'_> {
                 governed.push(&self.keys, &record);
             }
         }
-        Ok(governed)
+        Ok((governed, count))
     }
+}
 
-    /// Number of entries in streams whose payloads imply grants.
-    fn entries_with_roles(&self) -> Result<u64> {
-        let doing = "counting entries that imply grants";
-        let sql = "SELECT count(*) FROM entries INDEXED BY entries_stream WHERE stream = ?1";
-        let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
-        let mut count = 0;
-        for (stream, _) in self.kinds.declared().filter(|(stream, _)| !self.kinds.roles_of(stream).is_empty()) {
-            count += statement.query_row([stream], |row| row.get::<_, i64>(0)).doing(doing)? as u64;
-        }
-        Ok(count)
+/// Grants that are said to be of no chain at all: whoever opens the ledger with access control would make them anew.
+fn rows_of_nothing(connection: &Connection) -> Result<Vec<VerificationError>> {
+    let doing = "looking for grants";
+    let any = connection.prepare_cached("SELECT 1 FROM acl_grants NOT INDEXED LIMIT 1").doing(doing)?.exists([]);
+    if !any.doing(doing)? {
+        return Ok(Vec::new());
     }
+    let actual = "table acl_grants holds grants, and table acl_projection does not say of what".to_owned();
+    Ok(vec![fault(None, None, None, Some(actual))])
 }
 
 /// The resources of which an entry was erased by somebody who does not keep the grants: what the table says of them was
@@ -168,7 +187,7 @@ impl Chain<'_> {
 fn redacted_since(connection: &Connection, kinds: &Kinds, covered_below: u64) -> Result<Vec<Resource>> {
     let doing = "reading what was redacted since the grants were kept";
     let sql = format!(
-        "SELECT about.stream, about.record_id FROM entries JOIN entries about \
+        "SELECT about.stream, about.record_id FROM entries NOT INDEXED CROSS JOIN entries about NOT INDEXED \
          ON about.seq = entries.payload ->> '$.seq' AND about.payload IS NULL \
          WHERE entries.seq >= ?1 AND entries.stream = '{REDACTIONS_STREAM}'"
     );
@@ -223,20 +242,50 @@ fn recompute(
     Ok(())
 }
 
-/// What the indexes of the table have to hold: pages are cut by them.
+/// An index of the table of grants.
+struct GrantIndex {
+    name: &'static str,
+    /// Its columns in its order, with those of the table's key that tell its rows apart.
+    columns: &'static str,
+    /// Which rows are in it, and the same of a grant.
+    condition: &'static str,
+    holds: fn(&Grant) -> bool,
+}
+
+/// All there are: pages are cut by them.
+const GRANT_INDEXES: [GrantIndex; 3] = [
+    GrantIndex {
+        name: "acl_grants_principal",
+        columns: "principal_oid, scope, resource_kind, resource_id, exp, source, granted_by",
+        condition: "",
+        holds: |_| true,
+    },
+    GrantIndex {
+        name: "acl_grants_whole_kind",
+        columns: "principal_oid, resource_id, resource_kind, scope, source, granted_by",
+        condition: " WHERE resource_id = '*'",
+        holds: |grant| grant.resource.id == WHOLE_KIND,
+    },
+    GrantIndex {
+        name: "acl_grants_exp",
+        columns: "exp, resource_id, resource_kind, principal_oid, scope, source, granted_by",
+        condition: " WHERE exp IS NOT NULL",
+        holds: |grant| grant.exp.is_some(),
+    },
+];
+
+/// What the indexes of the table have to hold, as sums over its rows.
 #[derive(Default)]
 struct WholeTable {
-    by_principal: u64,
-    of_whole_kinds: u64,
+    sums: [u128; GRANT_INDEXES.len()],
 }
 
 impl WholeTable {
     fn add(&mut self, keys: &PassKeys, grant: &Grant) {
-        let Grant { resource, principal_oid, scope, exp, .. } = grant;
-        let digest = keys.index_digest(principal_oid, scope.name(), &resource.kind, &resource.id, *exp);
-        self.by_principal = self.by_principal.wrapping_add(digest);
-        if resource.id == WHOLE_KIND {
-            self.of_whole_kinds = self.of_whole_kinds.wrapping_add(digest);
+        for (sum, index) in self.sums.iter_mut().zip(&GRANT_INDEXES) {
+            if (index.holds)(grant) {
+                *sum = sum.wrapping_add(index.digest(keys, grant));
+            }
         }
     }
 
@@ -244,32 +293,11 @@ impl WholeTable {
         &self,
         connection: &Connection,
         keys: &PassKeys,
-        now_s: i64,
         faults: &mut Vec<VerificationError>,
     ) -> Result<()> {
-        let doing = "reading the indexes of the grants";
-        let indexes = [
-            ("acl_grants_principal", "principal_oid >= ''", self.by_principal),
-            ("acl_grants_whole_kind", "resource_id = '*'", self.of_whole_kinds),
-        ];
-        for (index, rows, expected) in indexes {
-            let sql = format!(
-                "SELECT principal_oid, scope, resource_kind, resource_id, exp FROM acl_grants INDEXED BY {index} \
-                 WHERE {rows} AND (exp IS NULL OR exp > ?1)"
-            );
-            let mut statement = connection.prepare_cached(&sql).doing(doing)?;
-            let mut rows = statement.query([now_s]).doing(doing)?;
-            let mut found: u64 = 0;
-            while let Some(row) = rows.next().doing(doing)? {
-                let text = |index: usize| {
-                    let value = row.get_ref(index).doing(doing)?;
-                    value.as_str().map_err(rusqlite::Error::from).doing(doing)
-                };
-                let exp = row.get(4).doing(doing)?;
-                found = found.wrapping_add(keys.index_digest(text(0)?, text(1)?, text(2)?, text(3)?, exp));
-            }
-            if found != expected {
-                let actual = format!("index {index} does not hold what table acl_grants holds");
+        for (index, expected) in GRANT_INDEXES.iter().zip(self.sums) {
+            if index.sum(connection, keys)? != Some(expected) {
+                let actual = format!("index {} does not hold what table acl_grants holds, in order", index.name);
                 let kind = ErrorKind::IndexMismatch;
                 let actual = Some(actual);
                 faults.push(VerificationError { kind, seq: None, record_id: None, expected: None, actual });
@@ -279,31 +307,92 @@ impl WholeTable {
     }
 }
 
-/// Reads the stored grants that count, of the resources that are wanted, by kind and id; answers how many cannot be read.
+impl GrantIndex {
+    /// The digest of what it holds of a grant.
+    fn digest(&self, keys: &PassKeys, grant: &Grant) -> u128 {
+        let text = |column: &str| match column {
+            "principal_oid" => Some(grant.principal_oid.as_str()),
+            "scope" => Some(grant.scope.name()),
+            "resource_kind" => Some(grant.resource.kind.as_str()),
+            "resource_id" => Some(grant.resource.id.as_str()),
+            "source" => Some(grant.source.name()),
+            "granted_by" => Some(grant.granted_by.as_str()),
+            _ => None,
+        };
+        let texts: Vec<Option<&str>> = self.columns.split(", ").map(text).collect();
+        let exp = if self.columns.contains("exp") { grant.exp } else { None };
+        keys.index_digest(&texts, exp)
+    }
+
+    /// The sum over its rows, walked from the first to the last; None where they are out of order or none of ours.
+    fn sum(&self, connection: &Connection, keys: &PassKeys) -> Result<Option<u128>> {
+        let doing = "reading the indexes of the grants";
+        let sql = format!("SELECT {} FROM acl_grants INDEXED BY {}{}", self.columns, self.name, self.condition);
+        let mut statement = connection.prepare_cached(&sql).doing(doing)?;
+        let columns = statement.column_count();
+        let mut ascending = Ascending::default();
+        let mut rows = statement.query([]).doing(doing)?;
+        let mut sum: u128 = 0;
+        while let Some(row) = rows.next().doing(doing)? {
+            let mut texts = Vec::with_capacity(columns);
+            let mut exp = None;
+            for column in 0..columns {
+                match row.get_ref(column).doing(doing)? {
+                    ValueRef::Text(text) => texts.push(std::str::from_utf8(text).ok()),
+                    ValueRef::Integer(number) => {
+                        exp = Some(number);
+                        texts.push(None);
+                    }
+                    _ => texts.push(None),
+                }
+            }
+            if !ascending.takes(row, columns).doing(doing)? {
+                return Ok(None);
+            }
+            sum = sum.wrapping_add(keys.index_digest(&texts, exp));
+        }
+        Ok(Some(sum))
+    }
+}
+
+/// How the rows of the table read.
+#[derive(Debug, Clone, Copy)]
+struct TableRead {
+    /// Rows that no version of this library wrote.
+    unreadable: u64,
+    /// Whether they are in the order of their key.
+    ascending: bool,
+}
+
+/// Reads the stored grants of the resources that are wanted, expired ones among them, in the order of the table.
 fn each_grant(
     connection: &Connection,
-    now_s: i64,
     wanted: &dyn Fn(&str, &str) -> bool,
     take: &mut dyn FnMut(Grant),
-) -> Result<u64> {
+) -> Result<TableRead> {
     let doing = "reading grants for verification";
-    let sql = format!("SELECT {} FROM acl_grants WHERE exp IS NULL OR exp > ?1", grants::COLUMNS);
+    let sql = format!("SELECT {} FROM acl_grants NOT INDEXED", grants::COLUMNS);
     let mut statement = connection.prepare_cached(&sql).doing(doing)?;
-    let mut rows = statement.query([now_s]).doing(doing)?;
-    let mut unreadable = 0;
+    let mut rows = statement.query([]).doing(doing)?;
+    let mut ascending = Ascending::default();
+    let mut read = TableRead { unreadable: 0, ascending: true };
     while let Some(row) = rows.next().doing(doing)? {
+        read.ascending &= ascending.takes(row, grants::KEY_COLUMNS).doing(doing)?;
+        if !read.ascending {
+            break;
+        }
         let text = |index: usize| row.get_ref(index).ok().and_then(|value| value.as_str().ok());
-        if let (Some(kind), Some(id)) = (text(0), text(1))
+        if let (Some(id), Some(kind)) = (text(0), text(1))
             && !wanted(kind, id)
         {
             continue;
         }
         match read_grant(row) {
             Ok(grant) => take(grant),
-            Err(_) => unreadable += 1,
+            Err(_) => read.unreadable += 1,
         }
     }
-    Ok(unreadable)
+    Ok(read)
 }
 
 /// Names what disagrees.
@@ -313,8 +402,8 @@ fn locate(
     now_s: i64,
     faults: &mut Vec<VerificationError>,
 ) -> Result<()> {
-    each_grant(connection, now_s, &|_, _| true, &mut |grant| {
-        if !recomputed.take_implied(&grant) {
+    each_grant(connection, &|_, _| true, &mut |grant| {
+        if grant.live_at(now_s) && !recomputed.take_implied(&grant) {
             let Grant { resource, principal_oid, scope, source, seq, .. } = &grant;
             let what = format!("`{}` of {} on {resource} ({})", scope.name(), shortened(principal_oid), source.name());
             faults.push(fault(
