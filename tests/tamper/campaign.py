@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Final
@@ -15,7 +15,7 @@ from typing import Final
 from tests.tamper.bases import NAMES, make
 from tests.tamper.judging import Outcome, Verdict, judge
 
-HANG_S: Final = 60.0
+HANG_S: Final = 30.0
 """Nothing that an image is asked takes a hundredth of it."""
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
@@ -101,6 +101,7 @@ class _Worker:
 
     def __init__(self, plan: Plan, place: int, numbers: list[int]) -> None:
         self._plan, self._place, self.remaining = plan, place, numbers
+        self._begun: Verdict | None = None
         self._start()
 
     def _start(self) -> None:
@@ -113,13 +114,16 @@ class _Worker:
         writer.close()
 
     def take(self) -> Verdict | None:
-        """Return the verdict that has come; None where the process has ended."""
+        """Return the verdict on the image that the process was at; None where it goes on with it."""
         try:
-            verdict = self.reader.recv()
+            kind, verdict = self.reader.recv()
         except EOFError:
+            return self.lost("crashed")
+        self._begun = verdict if kind == "begun" else None
+        if self._begun:
             return None
-        assert isinstance(verdict, Verdict)
         self.remaining = self.remaining[1:]
+        assert isinstance(verdict, Verdict)
         return verdict
 
     def lost(self, outcome: Outcome) -> Verdict:
@@ -128,10 +132,12 @@ class _Worker:
         self._process.join()
         code = self._process.exitcode or 0
         name = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        number, self.remaining = self.remaining[0], self.remaining[1:]
+        begun = self._begun or Verdict(self.remaining[0], "not told", "not told", "the edit itself", outcome, name)
+        self._begun = None
+        self.remaining = self.remaining[1:]
         if self.remaining:
             self._start()
-        return Verdict(number, self._plan.kind or "not told", "not told", "not told", outcome, name)
+        return replace(begun, outcome=outcome, detail=name)
 
     def join(self) -> None:
         """Wait for the end."""
@@ -141,7 +147,16 @@ class _Worker:
 def _work(plan: Plan, numbers: list[int], directory: Path, pipe: Connection) -> None:
     """Judge images, one after the other."""
     for number in numbers:
-        pipe.send(judge(number, plan.seed, plan.bases, directory, kind=plan.kind, verified=plan.verified))
+        verdict = judge(
+            number,
+            plan.seed,
+            plan.bases,
+            directory,
+            kind=plan.kind,
+            verified=plan.verified,
+            begun=lambda so_far: pipe.send(("begun", so_far)),
+        )
+        pipe.send(("done", verdict))
 
 
 def run(plan: Plan, told: Callable[[Verdict], object] = lambda _: None) -> Tally:
@@ -159,7 +174,8 @@ def run(plan: Plan, told: Callable[[Verdict], object] = lambda _: None) -> Tally
         ready = wait([worker.reader for worker in workers], HANG_S)
         for worker in [worker for worker in workers if worker.reader in ready or not ready]:
             verdict = worker.take() if ready else worker.lost("hangs")
-            verdict = verdict or worker.lost("crashed")
+            if verdict is None:
+                continue
             tally.add(verdict)
             told(verdict)
             if not worker.remaining:

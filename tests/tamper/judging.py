@@ -1,7 +1,8 @@
 """What a ledger makes of an edited image: it is refused, or every answer is right."""
 
 import random
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final, Literal
@@ -83,7 +84,14 @@ class Way:
 
 
 def judge(
-    number: int, seed: int, bases: Path, directory: Path, *, kind: str | None = None, verified: bool = True
+    number: int,
+    seed: int,
+    bases: Path,
+    directory: Path,
+    *,
+    kind: str | None = None,
+    verified: bool = True,
+    begun: Callable[[Verdict], object] = lambda _: None,
 ) -> Verdict:
     """Make one image, open it, and ask it everything.
 
@@ -94,14 +102,17 @@ def judge(
         directory: where the image is made; nobody else works there.
         kind: an edit; chance decides where None.
         verified: as the ledger is opened by default; False leaves its verification out.
+        begun: called before it is opened, with the verdict that holds if nothing more is heard.
     """
     made = edited(number, seed, bases, directory / "scratch.db", kind)
     way = Way.of(number, seed, made.base, verified=verified)
     chance = random.Random(f"asking {seed}:{number}")
-    found = judge_image(made.image, made.base, way, directory, chance=chance, near=made.done.near)
-    return Verdict(
-        number, made.kind, made.base.name, f"{made.done.what} ({way})", found.outcome, found.detail, found.deep
+    so_far = Verdict(
+        number, made.kind, made.base.name, f"{made.done.what} ({way})", "crashed", "nothing more was heard"
     )
+    begun(so_far)
+    found = judge_image(made.image, made.base, way, directory, chance=chance, near=made.done.near)
+    return replace(so_far, outcome=found.outcome, detail=found.detail, deep=found.deep)
 
 
 @dataclass(frozen=True)
