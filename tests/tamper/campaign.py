@@ -4,6 +4,7 @@ import multiprocessing
 import shutil
 import signal
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from typing import Final
 from tests.tamper.bases import NAMES, make
 from tests.tamper.judging import Outcome, Verdict, judge
 
-HANG_S: Final = 30.0
+HANG_S: Final = 20.0
 """Nothing that an image is asked takes a hundredth of it."""
 
 _CONTEXT: Final = multiprocessing.get_context("forkserver")
@@ -111,10 +112,16 @@ class _Worker:
         directory.mkdir()
         self._process = _CONTEXT.Process(target=_work, args=(self._plan, self.remaining, directory, writer))
         self._process.start()
+        self._heard_at = time.monotonic()
         writer.close()
+
+    def silent_s(self) -> float:
+        """Return for how long nothing has been heard."""
+        return time.monotonic() - self._heard_at
 
     def take(self) -> Verdict | None:
         """Return the verdict on the image that the process was at; None where it goes on with it."""
+        self._heard_at = time.monotonic()
         try:
             kind, verdict = self.reader.recv()
         except EOFError:
@@ -171,9 +178,9 @@ def run(plan: Plan, told: Callable[[Verdict], object] = lambda _: None) -> Tally
     numbers = [list(range(place, plan.images, plan.workers)) for place in range(plan.workers)]
     workers = [_Worker(plan, place, list(mine)) for place, mine in enumerate(numbers) if mine]
     while workers:
-        ready = wait([worker.reader for worker in workers], HANG_S)
-        for worker in [worker for worker in workers if worker.reader in ready or not ready]:
-            verdict = worker.take() if ready else worker.lost("hangs")
+        ready = wait([worker.reader for worker in workers], 1.0)
+        for worker in [worker for worker in workers if worker.reader in ready or worker.silent_s() > HANG_S]:
+            verdict = worker.take() if worker.reader in ready else worker.lost("hangs")
             if verdict is None:
                 continue
             tally.add(verdict)
