@@ -70,7 +70,7 @@ class Tally:
     outcomes: Counter[Outcome] = field(default_factory=Counter)
     by_kind: dict[str, Counter[Outcome]] = field(default_factory=dict)
     by_base: dict[str, Counter[Outcome]] = field(default_factory=dict)
-    deep_only: int = 0
+    deep_only: Counter[str] = field(default_factory=Counter)
     failures: list[Verdict] = field(default_factory=list)
 
     def add(self, verdict: Verdict) -> None:
@@ -78,7 +78,8 @@ class Tally:
         self.outcomes[verdict.outcome] += 1
         self.by_kind.setdefault(verdict.kind, Counter())[verdict.outcome] += 1
         self.by_base.setdefault(verdict.base, Counter())[verdict.outcome] += 1
-        self.deep_only += verdict.outcome == "accepted" and verdict.deep is False
+        if verdict.outcome == "accepted" and verdict.deep is False:
+            self.deep_only[verdict.kind] += 1
         if verdict.failed:
             self.failures.append(verdict)
 
@@ -90,7 +91,8 @@ class Tally:
     def lines(self) -> Iterator[str]:
         """Yield a report."""
         yield f"{self.images} images: " + ", ".join(f"{count} {name}" for name, count in sorted(self.outcomes.items()))
-        yield f"{self.deep_only} accepted images are refused by deep verification only"
+        by_kind = ", ".join(f"{count} {kind}" for kind, count in sorted(self.deep_only.items()))
+        yield f"{self.deep_only.total()} accepted images are refused by deep verification only: {by_kind}"
         for title, groups in (("edit", self.by_kind), ("ledger", self.by_base)):
             for name, outcomes in sorted(groups.items()):
                 counts = ", ".join(f"{count} {outcome}" for outcome, count in sorted(outcomes.items()))

@@ -21,7 +21,7 @@ TWO: Final = "two edits"
 _WEIGHTS: Final = dict.fromkeys(EDITS, 1.0) | {TWO: 10.0, "look-up rows": 0.2}
 KINDS: Final = tuple(_WEIGHTS)
 
-_BASE_WEIGHTS: Final = {"streams": 0.33, "rows": 0.06, "modules": 0.28, "access": 0.32, "indexed": 0.01}
+_BASE_WEIGHTS: Final = {"streams": 0.335, "rows": 0.06, "modules": 0.28, "access": 0.32, "indexed": 0.005}
 _BASES_OF: Final = {
     "look-up rows": ("indexed",),
     "grant rows": ("access",),

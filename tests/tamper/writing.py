@@ -19,7 +19,7 @@ def append(inquiry: Inquiry) -> None:
     """
     ledger, truth = inquiry.ledger, inquiry.truth
     # Who opens a ledger without access control is told of its grants by `verify` alone.
-    valid = not inquiry.plain or ledger.verify().valid
+    valid = ledger.has_access_control() or ledger.verify().valid
     _again(inquiry)
     if truth.base.modules and not inquiry.plain:
         inquiry.answer("overspending", module_answers.overspend, inquiry)
