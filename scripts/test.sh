@@ -1,6 +1,6 @@
 #!/bin/sh
 # All set-up on a machine with Python 3.11 or newer and a Rust toolchain, then every test, Rust's and Python's. The tests
-# of what PostgreSQL will hold start a server of their own: Debian's package postgresql.
+# of what PostgreSQL will hold start a server of their own, which is installed with them.
 # Arguments go to pytest.
 set -eu
 cd "$(dirname "$0")/.."

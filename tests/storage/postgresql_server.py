@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from tests.storage.postgresql_builds import Build
+
 TIMEOUT_S = 60.0
 
 # What a user's surroundings say of other servers (PGHOST, PGPORT, ~/.psqlrc, ...) must not reach this one.
@@ -19,31 +21,16 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 _GUARD = '"$@" & read -r _; kill -QUIT $!; wait'
 
 
-def find_binaries() -> Path:
-    """Return the directory with ``initdb``, ``postgres`` and ``psql``: that of the PATH, else Debian's newest."""
-    places = [Path(place) for place in os.get_exec_path()]
-    versions = [path for path in Path("/usr/lib/postgresql").glob("*/bin") if path.parent.name.isdecimal()]
-    places += sorted(versions, key=lambda path: int(path.parent.name), reverse=True)
-    for place in places:
-        # Debian's own `psql` on the PATH chooses among servers; the one beside `initdb` does not.
-        found = (place / "initdb").resolve().parent
-        if all(os.access(found / name, os.X_OK) for name in ("initdb", "postgres", "psql")):
-            return found
-    raise AssertionError(
-        "there is no PostgreSQL server, neither on the PATH nor in /usr/lib/postgresql/*/bin: "
-        "install the Debian package `postgresql`"
-    )
-
-
 class PostgresqlServer:
     """A running server; its databases are in UTF-8 and compare text byte for byte unless created otherwise."""
 
-    def __init__(self) -> None:
-        self._binaries = find_binaries()
+    def __init__(self, build: Build) -> None:
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
         # Not pytest's own directory: another user must reach it, and the path of a socket has at most 107 bytes.
         self._directory = Path(tempfile.mkdtemp(prefix="nucleus-postgresql-", dir="/tmp"))
+        self._build = build
+        self._binaries = build.binaries
         self._guard: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "PostgresqlServer":
@@ -76,6 +63,7 @@ class PostgresqlServer:
 
     def _start(self) -> None:
         if self._user is not None:
+            self._binaries = self._build.binaries_for_others(self._directory / "build")
             os.chown(self._directory, self._user.pw_uid, self._user.pw_gid)
         data, log = self._directory / "data", self._directory / "log"
         initialise = ["--locale=C", "--encoding=UTF8", "--auth=trust", "--username=nucleus", "--no-sync"]

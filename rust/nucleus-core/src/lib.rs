@@ -20,7 +20,7 @@ pub use entry::{ChainEntry, Salt};
 pub use error::{InvalidRecord, PathSegment};
 pub use hash::Hash;
 pub use record::Record;
-pub use verify::{ErrorKind, VerificationError, VerificationReport, verify_chain};
+pub use verify::{EndCheck, ErrorKind, VerificationError, VerificationReport, verify_chain};
 
 /// The entry format this crate writes and reads.
 pub const FORMAT: u32 = 1;

@@ -169,12 +169,6 @@ impl VerificationReport {
         }
     }
 
-    /// Takes back what the comparison with an anchor found, for a caller who accepts it.
-    pub fn forgive_anchor(&mut self) {
-        self.errors.retain(|error| error.kind != ErrorKind::HeadMismatch);
-        self.counts.remove(&ErrorKind::HeadMismatch);
-    }
-
     /// Checks the end of the chain against what is known from elsewhere.
     pub fn expect_end(&mut self, expected_head: Option<&Hash>, expected_length: Option<u64>) {
         let seq = self.head.map(|head| head.seq as i64);

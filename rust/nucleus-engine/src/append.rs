@@ -180,10 +180,28 @@ fn commit(ledger: Ledger<'_>, group: &[Arc<Ticket>]) {
             (Ok(()), Some(outcome)) | (Err(_), Some(outcome @ Err(_))) => {
                 std::mem::replace(outcome, Ok(Appended::default()))
             }
-            (Err(error), _) => Err(error.duplicate()),
+            (Err(error), Some(Ok(appended))) => of_own_entries(error, std::mem::take(appended)),
+            (Err(error), None) => Err(error.duplicate()),
             (Ok(()), None) => Err(Error::Closed),
         };
         *lock(&ticket.outcome) = Some(outcome);
+    }
+}
+
+/// The failure of a commit as one of its callers is told: of their own entries, not of those of others. An append that only
+/// found what was there before has not failed.
+fn of_own_entries(error: &Error, appended: Appended) -> Result<Appended> {
+    let Error::CommitInDoubt { message, .. } = error else {
+        return Err(error.duplicate());
+    };
+    let fresh = || appended.entries.iter().filter(|entry| entry.seq >= appended.first_seq);
+    match fresh().next() {
+        None => Ok(appended),
+        Some(first) => Err(Error::CommitInDoubt {
+            message: message.clone(),
+            first_seq: first.seq,
+            hashes: fresh().map(|entry| entry.hash).collect(),
+        }),
     }
 }
 

@@ -9,8 +9,8 @@ use nucleus_core::entry::{Head, Salt, commit_payload};
 use nucleus_core::hash::ledger_hash;
 use nucleus_core::oid::check_oid;
 use nucleus_core::{
-    CanonicalJson, ChainEntry, ErrorKind, Hash, InvalidRecord, REDACTION_ID_PREFIX, REDACTIONS_STREAM, Record,
-    VerificationError, VerificationReport, canonical,
+    CanonicalJson, ChainEntry, EndCheck, ErrorKind, Hash, InvalidRecord, REDACTION_ID_PREFIX, REDACTIONS_STREAM,
+    Record, VerificationError, VerificationReport, canonical,
 };
 
 use crate::access::{Access, Viewer, is_own_stream, is_well_formed};
@@ -21,7 +21,9 @@ use crate::error::{Error, Result};
 use crate::module::{Hooks, ModuleFactory, ModuleRegistry, Request, built_in_streams};
 use crate::prepare::{NewRecord, Prepared, Writer, random_salts, with_engine_meta};
 use crate::query::{Cursor, MAX_PAGE_ENTRIES, Order, QueryFilters, QueryPage, collect_history};
-use crate::storage::{FieldValues, OpenTransaction, Progress, SqliteStorage, Stats, StorageBackend, WriteTransaction};
+use crate::storage::{
+    EndOfChain, FieldValues, OpenTransaction, Progress, SqliteStorage, Stats, StorageBackend, WriteTransaction,
+};
 
 /// One open ledger.
 pub struct LedgerEngine {
@@ -267,6 +269,7 @@ impl LedgerEngine {
     ) -> Result<VerificationReport> {
         let storage = self.readable()?;
         let mut report = storage.verify(deep, progress)?;
+        note_end(&mut report, storage.end()?);
         for fault in storage.verify_grants(now_ms() / 1000, progress)? {
             report.add(fault);
         }
@@ -276,7 +279,8 @@ impl LedgerEngine {
 
     /// Erases one entry's payload and salt for good; answers the entry that records it.
     ///
-    /// Redacting what is redacted already finishes a scrub that a reader held up, and answers the entry of then.
+    /// Redacting what is redacted already answers the entry of then. A reader may keep the write-ahead log from being emptied
+    /// of what was erased: then [`Stats::scrub_pending`] says so until a later commit, or the closing, has emptied it.
     pub fn redact(&self, hash: &Hash, reason: &str, requester_oid: &str) -> Result<ChainEntry> {
         check_oid(requester_oid)?;
         if reason.is_empty() {
@@ -295,7 +299,12 @@ impl LedgerEngine {
                 Ok(())
             })
         })?;
-        self.storage.scrub()?;
+        // The erasure is durable: what is left to do is not for its caller to fail by.
+        match self.storage.scrub() {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!("a reader keeps the write-ahead log from being emptied of an erased payload"),
+            Err(error) => tracing::warn!(%error, "the write-ahead log could not be emptied of an erased payload yet"),
+        }
         recorded.ok_or(Error::Closed)
     }
 
@@ -386,28 +395,54 @@ impl Drop for LedgerEngine {
 fn verify_opened(storage: &dyn StorageBackend, config: &LedgerConfig, progress: Progress<'_>) -> Result<()> {
     let mut report =
         if config.verify_on_open { storage.verify(false, progress)? } else { report_unverified(storage, config)? };
-    if config.accept_rollback {
-        report.forgive_anchor();
+    let elsewhere = config.expected_head.is_some() || config.expected_length.is_some();
+    let mut hint = "";
+    match storage.end()? {
+        _ if config.accept_rollback => {}
+        EndOfChain::NotAnchored(_) if elsewhere => {}
+        EndOfChain::NotAnchored(missing) => {
+            report.add(missing);
+            hint =
+                " (put the file back, name the end with expected_head, or open it as it is with accept_rollback=True)";
+        }
+        end @ EndOfChain::Mismatch(_) => {
+            note_end(&mut report, end);
+            hint = " (it was cut, rolled back or damaged; accept_rollback=True opens it as it is)";
+        }
+        end => note_end(&mut report, end),
     }
     report.expect_end(config.expected_head.as_ref(), config.expected_length);
     if report.valid() {
         return storage.accept();
     }
-    let hint = match report.counts.keys().collect::<Vec<_>>()[..] {
-        [ErrorKind::HeadMismatch] => " (it was cut, rolled back or damaged; accept_rollback=True opens it as it is)",
-        _ => "",
-    };
-    Err(Error::integrity(&format!("ledger `{}` does not add up and was not opened{hint}", storage.ledger_id()), report))
+    if report.counts.keys().any(|kind| *kind != ErrorKind::HeadMismatch) {
+        hint = "";
+    }
+    let why = storage.why_unsound();
+    let id = storage.ledger_id();
+    Err(Error::integrity(&format!("ledger `{id}` does not add up and was not opened{hint}{why}"), report))
 }
 
-/// What can be said about the end of the chain without verifying it.
+/// Notes by what the end of the chain was checked, and whether it is there.
+fn note_end(report: &mut VerificationReport, end: EndOfChain) {
+    match end {
+        EndOfChain::Anchored => report.end_checked_by = Some(EndCheck::Anchor),
+        EndOfChain::Mismatch(fault) => {
+            report.end_checked_by = Some(EndCheck::Anchor);
+            report.add(fault);
+        }
+        EndOfChain::NotAnchored(_) | EndOfChain::InMemory => {}
+    }
+}
+
+/// What can be said without verifying the whole chain: whether what was recovered after a crash is sound.
 fn report_unverified(storage: &dyn StorageBackend, config: &LedgerConfig) -> Result<VerificationReport> {
     let mut report = VerificationReport::default();
     if config.expected_head.is_some() || config.expected_length.is_some() {
         report.head = storage.head()?;
         report.entries_checked = report.head.map_or(0, |head| head.seq + 1);
     }
-    if let Some(fault) = storage.anchor_fault()? {
+    if let Some(fault) = storage.recovery_fault()? {
         report.add(fault);
     }
     Ok(report)

@@ -40,6 +40,21 @@ pub struct Stats {
     pub database_bytes: u64,
     /// Size of the write-ahead log, in bytes.
     pub wal_bytes: u64,
+    /// Whether bytes of an erased payload may still be in the write-ahead log, which a reader keeps from being emptied.
+    pub scrub_pending: bool,
+}
+
+/// What is known of where a chain ends, besides the chain.
+#[derive(Debug, Clone)]
+pub enum EndOfChain {
+    /// It ends where its anchor says, or later.
+    Anchored,
+    /// The anchor that it should have is not there.
+    NotAnchored(VerificationError),
+    /// The anchor says otherwise.
+    Mismatch(VerificationError),
+    /// There is nothing to compare: the ledger ends with its process.
+    InMemory,
 }
 
 /// A place where a chain is kept.
@@ -97,17 +112,25 @@ pub trait StorageBackend: Send + Sync {
     /// Where the chain ends.
     fn head(&self) -> Result<Option<Head>>;
 
-    /// What is wrong between the chain and its anchor, if anything.
-    fn anchor_fault(&self) -> Result<Option<VerificationError>>;
+    /// Compares where the chain ends with what is kept beside it.
+    fn end(&self) -> Result<EndOfChain>;
+
+    /// Looks at what the database was recovered from when it was opened, where nobody had closed it: to be asked by whoever
+    /// does not verify everything. None where that is sound.
+    fn recovery_fault(&self) -> Result<Option<VerificationError>>;
+
+    /// Why a ledger that does not add up may do so, in words for the error; nothing where nothing is known.
+    fn why_unsound(&self) -> String;
 
     /// The opener has accepted the chain as it is: from here on the anchor follows it.
     fn accept(&self) -> Result<()>;
 
-    /// Verifies the whole chain, what is derived from it, and its anchor.
+    /// Verifies the whole chain and what is derived from it.
     fn verify(&self, deep: bool, progress: Progress<'_>) -> Result<VerificationReport>;
 
-    /// After a redaction was committed: makes sure that no erased byte is left in any file.
-    fn scrub(&self) -> Result<()>;
+    /// After a redaction was committed: makes sure that no erased byte is left in any file; false where a reader keeps it from
+    /// that. Then it is tried again after each later commit, and at the end. Nobody waits meanwhile.
+    fn scrub(&self) -> Result<bool>;
 
     /// Writes a consistent copy to a file that does not exist yet; answers the copy's head.
     fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>>;

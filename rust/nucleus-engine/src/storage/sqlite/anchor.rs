@@ -2,31 +2,43 @@
 //!
 //! A chain that lost its tail still verifies. The anchor is rewritten after every durable commit, so a ledger that is
 //! shorter than its anchor, or has another hash there, has been cut, rolled back or damaged.
+//!
+//! A power cut must not make it say anything that is not so. It is durable, with its name, before the ledger itself has a
+//! name; it never says more than what is durable; and all of it that ever changes lies in its first 512 bytes, which a disk
+//! writes whole or not at all.
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nucleus_core::canonical::{members, write_string};
 use nucleus_core::entry::Head;
+use nucleus_core::hash::ledger_hash;
 use nucleus_core::json::{NumberRule, Reader, Token};
 use nucleus_core::{ErrorKind, Hash, VerificationError};
 use rusqlite::Connection;
 
 use super::committed_below;
+use super::files;
 use super::rows::hash_at;
 use super::schema::LedgerInfo;
 use crate::error::{Error, Result};
+use crate::storage::EndOfChain;
 
 /// Every anchor has this size, so that rewriting it is one write inside one disk block.
 const ANCHOR_BYTES: usize = 1024;
+/// What a disk writes whole or not at all.
+const SECTOR_BYTES: usize = 512;
+/// A seq with as many digits as there can be.
+const LARGEST_SEQ: u64 = (1 << 53) - 1;
 const CHECKSUM_CONTEXT: &str = "nucleus-ledger 2026-11-20 anchor v1";
 
 /// What an anchor says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Anchored {
+    /// The ledger's id; where it is too long to fit into the first sector, the hash that stands before its first entry.
     ledger_id: String,
     created_at: i64,
     head: Option<Head>,
@@ -36,7 +48,8 @@ struct Anchored {
 #[derive(Debug)]
 pub(super) struct Anchor {
     file: File,
-    info: LedgerInfo,
+    /// What it says of a ledger without entries: all but the head.
+    of_nothing: Anchored,
 }
 
 /// `<database>.anchor`.
@@ -46,16 +59,16 @@ pub(super) fn anchor_path(database: &Path) -> PathBuf {
     PathBuf::from(path)
 }
 
-/// Compares the chain with its anchor; None where they agree, or where there is no anchor.
-pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo) -> Result<Option<VerificationError>> {
+/// Compares the end of the chain with its anchor.
+pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo) -> Result<EndOfChain> {
     let path = anchor_path(database);
     let anchored = match read(&path) {
         Ok(anchored) => anchored,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(EndOfChain::NotAnchored(missing(&path))),
         Err(error) => return Err(io_error("reading", &path, &error)),
     };
     let mismatch = |seq: Option<u64>, expected: String, actual: String| {
-        Some(VerificationError {
+        EndOfChain::Mismatch(VerificationError {
             kind: ErrorKind::HeadMismatch,
             seq: seq.map(|seq| seq as i64),
             record_id: None,
@@ -66,7 +79,7 @@ pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo)
     let Some(anchored) = anchored else {
         return Ok(mismatch(None, "an anchor with a valid checksum".to_owned(), "a damaged anchor".to_owned()));
     };
-    if anchored.ledger_id != info.id || anchored.created_at != info.created_at {
+    if !anchored.is_of(info) {
         return Ok(mismatch(
             None,
             format!("ledger `{}` created at {}", anchored.ledger_id, anchored.created_at),
@@ -74,10 +87,10 @@ pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo)
         ));
     }
     let Some(head) = anchored.head else {
-        return Ok(None);
+        return Ok(EndOfChain::Anchored);
     };
     Ok(match hash_at(connection, head.seq)? {
-        Some(hash) if hash == head.hash => None,
+        Some(hash) if hash == head.hash => EndOfChain::Anchored,
         Some(hash) => mismatch(Some(head.seq), format!("hash {}", head.hash), format!("hash {hash}")),
         None => {
             let length = committed_below(connection)?;
@@ -89,6 +102,25 @@ pub(super) fn check(connection: &Connection, database: &Path, info: &LedgerInfo)
             mismatch(Some(head.seq), format!("{} entries or more, with hash {}", head.seq + 1, head.hash), actual)
         }
     })
+}
+
+fn missing(path: &Path) -> VerificationError {
+    VerificationError {
+        kind: ErrorKind::HeadMismatch,
+        seq: None,
+        record_id: None,
+        expected: Some(format!("the anchor file {}", path.display())),
+        actual: Some("no such file, so that nothing shows where the ledger ends".to_owned()),
+    }
+}
+
+/// Whether an anchor is there that stands for entries: one without a head is of a ledger whose making was cut short.
+pub(super) fn stands_for_entries(database: &Path) -> bool {
+    match read(&anchor_path(database)) {
+        Ok(Some(anchored)) => anchored.head.is_some(),
+        Ok(None) => true,
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
+    }
 }
 
 /// What the file says; None where it is damaged. Another process may be rewriting it at this moment, so what looks
@@ -104,21 +136,67 @@ fn read(path: &Path) -> io::Result<Option<Anchored>> {
     Ok(None)
 }
 
+impl Anchored {
+    fn of(info: &LedgerInfo, head: Option<Head>) -> Self {
+        let by_id = Self { ledger_id: info.id.clone(), created_at: info.created_at, head };
+        // Always the same for one ledger, whatever the head.
+        let longest = Self { head: Some(Head { seq: LARGEST_SEQ, hash: Hash([0; 32]) }), ..by_id.clone() };
+        if render(&longest).len() <= SECTOR_BYTES {
+            return by_id;
+        }
+        Self { ledger_id: ledger_hash(&info.id).to_string(), ..by_id }
+    }
+
+    fn is_of(&self, info: &LedgerInfo) -> bool {
+        let named = self.ledger_id == info.id || self.ledger_id == ledger_hash(&info.id).to_string();
+        named && self.created_at == info.created_at
+    }
+
+    fn bytes(&self) -> [u8; ANCHOR_BYTES] {
+        let text = render(self);
+        let mut bytes = [b' '; ANCHOR_BYTES];
+        bytes[..text.len()].copy_from_slice(text.as_bytes());
+        bytes[ANCHOR_BYTES - 1] = b'\n';
+        bytes
+    }
+}
+
 impl Anchor {
-    /// Opens or creates the anchor of a database, with the permissions of the database.
-    pub(super) fn open(database: &Path, info: LedgerInfo) -> Result<Self> {
+    /// Begins with this head at the opening of a ledger, which is durable; where there is no such anchor, makes one.
+    pub(super) fn begin(database: &Path, info: &LedgerInfo, head: Option<Head>) -> Result<Self> {
         let path = anchor_path(database);
-        let metadata = std::fs::metadata(database).map_err(|error| io_error("reading", database, &error))?;
-        let mode = metadata.mode() & 0o666;
-        let info_for_new = info.clone();
-        let file = OpenOptions::new().read(true).write(true).open(&path).or_else(|error| {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(error);
+        let failed = |error: io::Error| io_error("writing", &path, &error);
+        let opened = OpenOptions::new().read(true).write(true).open(&path);
+        if let Ok(file) = opened {
+            let mut bytes = [0; ANCHOR_BYTES + 1];
+            let length = file.read_at(&mut bytes, 0).map_err(failed)?;
+            // The name of the ledger must not change half-way: only the head is ever written in place.
+            let of_nothing = Anchored::of(info, None);
+            let unchanged = |known: &Anchored| Anchored { head: None, ..known.clone() } == of_nothing;
+            if let Some(known) = parse(&bytes[..length]).filter(unchanged) {
+                let anchor = Self { file, of_nothing };
+                if known.head != head {
+                    anchor.write(head).map_err(failed)?;
+                }
+                return Ok(anchor);
             }
-            create(&path, mode, &info_for_new)?;
-            OpenOptions::new().read(true).write(true).open(&path)
-        });
-        Ok(Self { file: file.map_err(|error| io_error("opening", &path, &error))?, info })
+        }
+        let metadata = std::fs::metadata(database).map_err(|error| io_error("reading", database, &error))?;
+        Self::replace(database, metadata.mode(), info, head)
+    }
+
+    /// Puts a new anchor in the place of whatever is there, durable with its name, with these permissions.
+    pub(super) fn replace(database: &Path, mode: u32, info: &LedgerInfo, head: Option<Head>) -> Result<Self> {
+        let path = anchor_path(database);
+        let unfinished = files::unfinished_path(&path);
+        let write = || {
+            let file = files::create_unfinished(&unfinished, mode & 0o666)?;
+            file.write_all_at(&Anchored::of(info, head).bytes(), 0)?;
+            files::finish(&file, &unfinished, &path)?;
+            Ok(file)
+        };
+        let file = write().map_err(|error| io_error("writing", &path, &error))?;
+        Ok(Self { file, of_nothing: Anchored::of(info, None) })
     }
 
     /// Notes a head that is durable. Another process may have noted a later one: that is kept.
@@ -129,67 +207,14 @@ impl Anchor {
         if known.is_some_and(|known| known.seq > head.seq) { Ok(()) } else { self.write(Some(head)) }
     }
 
-    /// Begins with this head at the opening of a ledger; whether the file said anything else before.
-    pub(super) fn begin(&self, head: Option<Head>) -> io::Result<bool> {
-        let mut bytes = [0; ANCHOR_BYTES + 1];
-        let length = self.file.read_at(&mut bytes, 0)?;
-        if bytes[..length] == self.content(head) {
-            return Ok(false);
-        }
-        self.reset(head).map(|()| true)
-    }
-
-    /// Begins anew with this head, whatever the file held before.
-    pub(super) fn reset(&self, head: Option<Head>) -> io::Result<()> {
-        self.file.set_len(ANCHOR_BYTES as u64)?;
-        self.write(head)
-    }
-
     fn write(&self, head: Option<Head>) -> io::Result<()> {
-        self.file.write_all_at(&self.content(head), 0)
-    }
-
-    fn content(&self, head: Option<Head>) -> [u8; ANCHOR_BYTES] {
-        content(&self.info, head)
+        self.file.write_all_at(&Anchored { head, ..self.of_nothing.clone() }.bytes(), 0)
     }
 
     /// Makes the anchor durable.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
-}
-
-/// Makes an anchor without a head, whole from the first moment it bears its name.
-fn create(path: &Path, mode: u32, info: &LedgerInfo) -> io::Result<()> {
-    let mut unfinished = path.as_os_str().to_owned();
-    unfinished.push(format!(".{}", std::process::id()));
-    let unfinished = PathBuf::from(unfinished);
-    let made = (|| {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&unfinished)?;
-        // The creation mode is cut by the umask; the database's own mode decides.
-        file.set_permissions(std::fs::Permissions::from_mode(mode))?;
-        file.write_all_at(&content(info, None), 0)?;
-        match std::fs::hard_link(&unfinished, path) {
-            // Another process was quicker.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-            // A file system without hard links; a rename may replace what another process just began, likewise empty.
-            Err(_) => std::fs::rename(&unfinished, path),
-            Ok(()) => Ok(()),
-        }
-    })();
-    match std::fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => made.and(Err(error)),
-        _ => made,
-    }
-}
-
-/// The bytes of an anchor.
-fn content(info: &LedgerInfo, head: Option<Head>) -> [u8; ANCHOR_BYTES] {
-    let text = render(&Anchored { ledger_id: info.id.clone(), created_at: info.created_at, head });
-    let mut bytes = [b' '; ANCHOR_BYTES];
-    bytes[..text.len()].copy_from_slice(text.as_bytes());
-    bytes[ANCHOR_BYTES - 1] = b'\n';
-    bytes
 }
 
 fn render(anchored: &Anchored) -> String {

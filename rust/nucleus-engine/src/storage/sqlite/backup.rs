@@ -1,8 +1,8 @@
-//! An online, consistent copy of a ledger.
+//! An online, consistent copy of a ledger, and putting one in the place of a ledger.
 
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::time::Duration;
+use std::ffi::OsString;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use nucleus_core::entry::Head;
 use rusqlite::Connection;
@@ -10,31 +10,28 @@ use rusqlite::backup::{Backup, StepResult};
 
 use super::anchor::{Anchor, anchor_path};
 use super::connect::Doing;
+use super::lock_guard::{self, is_locked_by_others};
 use super::rows::read_head;
-use super::{SqliteStorage, sync_directory};
+use super::{Snapshot, SqliteStorage, files};
 use crate::config::{Durability, SqliteConfig};
 use crate::error::{Error, Result};
-use crate::storage::{Progress, StorageBackend};
+use crate::storage::Progress;
 
 /// Pages copied between two looks at the progress.
 const STEP_PAGES: i32 = 1024;
+/// A backup is for its owner alone, whoever may read the ledger.
+const BACKUP_MODE: u32 = 0o600;
 
 impl SqliteStorage {
+    /// See [`crate::storage::StorageBackend::backup`]. The copy gets its name when it is whole, verified and durable.
     pub(super) fn run_backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>> {
-        let path = std::path::absolute(path).map_err(|error| failed(path, &error.to_string()))?;
-        std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            // A backup is for its owner alone, whoever may read the ledger.
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| failed(&path, &error.to_string()))?;
-        let result = self.copy_to(&path, progress);
+        let path = std::path::absolute(path).map_err(|error| failed(path, &error))?;
+        // The name is taken at once: nobody else writes a backup there.
+        std::fs::OpenOptions::new().write(true).create_new(true).open(&path).map_err(|error| failed(&path, &error))?;
+        let result = self.copy_to(&path, progress).and_then(|copy| copy.finish(&self.info, BACKUP_MODE));
         if result.is_err() {
             for leftover in [path.clone(), anchor_path(&path)] {
-                if let Err(error) = std::fs::remove_file(&leftover)
-                    && error.kind() != std::io::ErrorKind::NotFound
-                {
+                if let Err(error) = files::remove_if_there(&leftover) {
                     tracing::warn!(path = %leftover.display(), %error, "an unfinished backup could not be removed");
                 }
             }
@@ -42,9 +39,23 @@ impl SqliteStorage {
         result
     }
 
-    fn copy_to(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>> {
+    /// Writes a verified copy that does not bear its name yet.
+    fn copy_to(&self, path: &Path, progress: Progress<'_>) -> Result<Copy> {
+        let unfinished = files::unfinished_path(path);
+        let file = files::create_unfinished(&unfinished, BACKUP_MODE).map_err(|error| failed(path, &error))?;
+        let mut copy = Copy { path: path.to_owned(), unfinished, file, head: None };
+        self.copy_pages(&copy.unfinished, progress)?;
+        copy.head = self.verify_copy(&copy.unfinished, progress)?;
+        Ok(copy)
+    }
+
+    /// Copies every page in one read transaction: else the copy would begin anew with each commit of somebody else.
+    fn copy_pages(&self, path: &Path, progress: Progress<'_>) -> Result<()> {
         let doing = "backing the ledger up";
         let source = self.reader()?;
+        let snapshot = Snapshot::begin(&source)?;
+        // The transaction begins with the first read.
+        read_head(&source)?;
         let mut copy = Connection::open(path).doing(doing)?;
         {
             let backup = Backup::new(&source, &mut copy).doing(doing)?;
@@ -52,26 +63,17 @@ impl SqliteStorage {
                 let step = backup.step(STEP_PAGES).doing(doing)?;
                 let pages = backup.progress();
                 progress((pages.pagecount - pages.remaining) as u64, pages.pagecount as u64)?;
-                match step {
-                    StepResult::Done => break,
-                    StepResult::More => {}
-                    _ => std::thread::sleep(Duration::from_millis(5)),
+                if step == StepResult::Done {
+                    break;
                 }
             }
         }
-        let head = read_head(&copy)?;
-        copy.close().map_err(|(_, error)| error).doing(doing)?;
-        let written = std::fs::File::open(path).and_then(|file| file.sync_all());
-        written.map_err(|error| failed(path, &error.to_string()))?;
-        self.verify_copy(path, progress)?;
-        let anchor = Anchor::open(path, self.info.clone())?;
-        anchor.reset(head).and_then(|()| anchor.sync()).map_err(|error| failed(path, &error.to_string()))?;
-        sync_directory(path);
-        Ok(head)
+        snapshot.end()?;
+        copy.close().map_err(|(_, error)| error).doing(doing)
     }
 
     /// A backup that does not add up would be worse than none.
-    fn verify_copy(&self, path: &Path, progress: Progress<'_>) -> Result<()> {
+    fn verify_copy(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>> {
         let config = SqliteConfig {
             path: path.to_owned(),
             read_only: false,
@@ -80,14 +82,93 @@ impl SqliteStorage {
         };
         let copy = SqliteStorage::open(&config, Some(&self.info.id), true)?;
         let report = copy.run_verify(false, progress)?;
-        copy.close()?;
+        crate::storage::StorageBackend::close(&copy)?;
         if report.valid() {
-            return Ok(());
+            return Ok(report.head);
         }
-        Err(Error::integrity("the ledger does not add up, so no backup was kept", report))
+        Err(Error::integrity("the ledger does not add up, so no copy of it was kept", report))
     }
 }
 
-fn failed(path: &Path, why: &str) -> Error {
-    Error::Config(format!("cannot write a backup to {}: {why}", path.display()))
+/// A verified copy that does not bear its name yet; dropped before, it is taken away.
+struct Copy {
+    path: PathBuf,
+    unfinished: PathBuf,
+    file: File,
+    head: Option<Head>,
+}
+
+impl Copy {
+    /// Gives the copy its name, with an anchor: first the anchor, so that a power cut leaves no copy whose end nothing shows.
+    fn finish(self, info: &super::schema::LedgerInfo, mode: u32) -> Result<Option<Head>> {
+        self.file.sync_all().map_err(|error| failed(&self.path, &error))?;
+        Anchor::replace(&self.path, mode, info, self.head)?.sync().map_err(|error| failed(&self.path, &error))?;
+        files::finish(&self.file, &self.unfinished, &self.path).map_err(|error| failed(&self.path, &error))?;
+        Ok(self.head)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let leftover = files::beside(&self.unfinished, suffix);
+            if let Err(error) = files::remove_if_there(&leftover) {
+                tracing::warn!(path = %leftover.display(), %error, "an unfinished copy could not be removed");
+            }
+        }
+    }
+}
+
+/// Puts a verified copy of a backup in the place of a ledger, or where there is none; answers the copy's head.
+///
+/// What is there already is refused, unless it is to be replaced: then it is moved aside, whole, with its log and its anchor.
+/// At no moment is there a ledger that looks whole and is not, nor none where there was one: the anchor stays all the time.
+pub(super) fn restore(
+    backup: &SqliteStorage,
+    target: &Path,
+    replace: bool,
+    moment: &str,
+    progress: Progress<'_>,
+) -> Result<Option<Head>> {
+    lock_guard::install()?;
+    let target = std::path::absolute(target).map_err(|error| refused(target, &error.to_string()))?;
+    let there = [target.clone(), files::beside(&target, "-wal"), anchor_path(&target)].iter().any(|path| path.exists());
+    if there && !replace {
+        let why = "there is a ledger already; replace=True (--replace) moves it aside, with its log and its anchor";
+        return Err(refused(&target, why));
+    }
+    if File::open(&target).is_ok_and(|file| is_locked_by_others(&file)) {
+        return Err(refused(&target, "the ledger there is open; close it in every process first"));
+    }
+    let copy = backup.copy_to(&target, progress)?;
+    if there {
+        move_aside(&target, moment).map_err(|error| refused(&target, &error.to_string()))?;
+    }
+    copy.finish(&backup.info, BACKUP_MODE)
+}
+
+/// Moves a ledger's files to names of their own; its anchor is copied, and stays until the new one takes its place.
+fn move_aside(target: &Path, moment: &str) -> std::io::Result<()> {
+    let aside = files::beside(target, &format!(".replaced-{moment}"));
+    let anchor = anchor_path(target);
+    if anchor.exists() {
+        std::fs::copy(&anchor, anchor_path(&aside))?;
+    }
+    for suffix in ["", "-wal"] {
+        let file = files::beside(target, suffix);
+        if file.exists() {
+            std::fs::rename(&file, files::beside(&aside, suffix))?;
+        }
+    }
+    files::remove_if_there(&files::beside(target, "-shm"))?;
+    files::sync_directory(target)
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Error {
+    Error::Config(format!("cannot write a copy of the ledger to {}: {error}", path.display()))
+}
+
+fn refused(path: &Path, why: &str) -> Error {
+    let name: OsString = path.as_os_str().to_owned();
+    Error::Config(format!("cannot restore to {}: {why}", Path::new(&name).display()))
 }

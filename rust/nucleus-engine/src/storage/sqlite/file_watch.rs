@@ -112,18 +112,37 @@ impl FileWatch {
         Ok(())
     }
 
-    /// To be called after a commit that left `frames` frames in the write-ahead log.
+    /// To be called after a commit that left `frames` frames in the write-ahead log. Others may have emptied it since, and
+    /// begun a new one: then nothing is noted, for the old size and the new salts do not belong together.
     pub(super) fn committed(&mut self, frames: u64) -> Result<()> {
         self.check()?;
+        let frame_bytes = WAL_FRAME_HEADER_BYTES + self.page_bytes;
         let Some(wal) = &mut self.wal else {
             return Err(replaced(&self.wal_path, "it is gone"));
         };
         let Some(salts) = wal.salts(&self.wal_path)? else {
             return Err(replaced(&self.wal_path, "its header is gone"));
         };
-        let bytes = WAL_HEADER_BYTES + frames * (WAL_FRAME_HEADER_BYTES + self.page_bytes);
-        wal.committed = Some((salts, bytes));
+        let last_frame = WAL_HEADER_BYTES + frames.saturating_sub(1) * frame_bytes;
+        let belongs = frames > 0 && wal.frame_salts(&self.wal_path, last_frame)? == Some(salts);
+        wal.committed = belongs.then_some((salts, last_frame + frame_bytes));
         Ok(())
+    }
+
+    /// Makes what stands in the write-ahead log durable.
+    pub(super) fn sync_log(&mut self) -> Result<()> {
+        if self.wal.is_none() {
+            self.open_wal()?;
+        }
+        let Some(wal) = &self.wal else { return Ok(()) };
+        wal.file
+            .sync_data()
+            .map_err(|error| Error::Database(format!("making {} durable: {error}", self.wal_path.display())))
+    }
+
+    /// Lets go of the files: to be called when the ledger is closed.
+    pub(super) fn release(&mut self) {
+        self.wal = None;
     }
 }
 
@@ -137,6 +156,15 @@ impl Wal {
         let mut salts = [0; 8];
         salts.copy_from_slice(&header[16..24]);
         Ok(valid.then_some(salts))
+    }
+
+    /// The salts of a frame, which are those of the log that it belongs to; None where there is no frame.
+    fn frame_salts(&self, path: &Path, offset: u64) -> Result<Option<WalSalts>> {
+        let mut header = [0; WAL_FRAME_HEADER_BYTES as usize];
+        let read = self.file.read_at(&mut header, offset).map_err(|error| unreadable(path, &error))?;
+        let mut salts = [0; 8];
+        salts.copy_from_slice(&header[8..16]);
+        Ok((read == header.len()).then_some(salts))
     }
 }
 

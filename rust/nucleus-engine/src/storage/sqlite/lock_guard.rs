@@ -19,7 +19,13 @@
 #![allow(unsafe_code)]
 
 #[cfg(target_os = "linux")]
-pub(super) use linux::install;
+pub(super) use linux::{install, is_locked_by_others};
+
+/// Without locks of their own kind nobody can be told from anybody.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_locked_by_others(_file: &std::fs::File) -> bool {
+    true
+}
 
 /// Other systems keep SQLite's own locks.
 #[cfg(not(target_os = "linux"))]
@@ -98,11 +104,31 @@ mod linux {
                 (c"close", guarded_close as *const ()),
                 (c"fstat", guarded_fstat as *const ()),
                 (c"stat", guarded_stat as *const ()),
+                (c"mmap", guarded_mmap as *const ()),
             ];
             calls.into_iter().all(|(name, function)| {
                 let function = std::mem::transmute::<*const (), SystemCall>(function);
                 set(vfs, name.as_ptr(), Some(function)) == ffi::SQLITE_OK
             }) && libc::pthread_atfork(Some(before_fork), Some(after_fork_in_parent), Some(after_fork_in_child)) == 0
+        }
+    }
+
+    /// Whether some connection has the database open: each holds a lock on these bytes for as long as it uses a write-ahead
+    /// log (SQLite file format, "the locking page"). True also where that cannot be found out.
+    pub(in super::super) fn is_locked_by_others(file: &std::fs::File) -> bool {
+        use std::os::fd::AsRawFd;
+        const FIRST_LOCK_BYTE: libc::off_t = 0x4000_0000;
+        const LOCK_BYTES: libc::off_t = 512;
+        // SAFETY: `flock` is a plain structure of integers, for which zeros are values; the descriptor is open for as long as
+        // `file` is borrowed; `F_OFD_GETLK` reads and writes the structure only.
+        unsafe {
+            let mut lock: libc::flock = std::mem::zeroed();
+            lock.l_type = libc::F_WRLCK as libc::c_short;
+            lock.l_whence = libc::SEEK_SET as libc::c_short;
+            lock.l_start = FIRST_LOCK_BYTE;
+            lock.l_len = LOCK_BYTES;
+            libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut lock) != 0
+                || lock.l_type != libc::F_UNLCK as libc::c_short
         }
     }
 
@@ -134,6 +160,28 @@ mod linux {
                 libc::close(canonical);
             }
             libc::close(descriptor)
+        }
+    }
+
+    /// `mmap` of memory that is there: SQLite maps its index of the write-ahead log, and where a full disk has no room for a
+    /// page of it, touching that page would kill the process. Reserving the room first makes that an error of this call.
+    unsafe extern "C" fn guarded_mmap(
+        address: *mut c_void,
+        bytes: libc::size_t,
+        protection: c_int,
+        flags: c_int,
+        descriptor: c_int,
+        offset: libc::off_t,
+    ) -> *mut c_void {
+        // SAFETY: both calls get the caller's own arguments; `fallocate` leaves the content as it is.
+        unsafe {
+            if protection & libc::PROT_WRITE != 0
+                && libc::fallocate(descriptor, 0, offset, bytes as libc::off_t) != 0
+                && *libc::__errno_location() != libc::EOPNOTSUPP
+            {
+                return libc::MAP_FAILED;
+            }
+            libc::mmap(address, bytes, protection, flags, descriptor, offset)
         }
     }
 

@@ -7,14 +7,17 @@ mod connect;
 mod declared;
 mod derived;
 mod file_watch;
+mod files;
 mod grants;
 mod index_faults;
 mod lock_guard;
+mod log_scan;
 mod lookup;
 mod open;
 mod page;
 mod places;
 mod read;
+mod recovery;
 mod rows;
 mod schema;
 mod verify;
@@ -26,7 +29,7 @@ mod write;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use nucleus_core::entry::Head;
 use nucleus_core::{ChainEntry, Hash, VerificationError, VerificationReport};
@@ -38,13 +41,15 @@ use self::connect::{Connector, Doing, Role};
 use self::file_watch::FileWatch;
 use self::lookup::{Extent, Key, Lookup};
 use self::places::ManyGrants;
+use self::recovery::Recovery;
 use self::rows::read_head;
 use self::schema::LedgerInfo;
 use self::versions::Versions;
 use crate::access::{Grant, GrantQuery, ProjectionState, Question, Viewer};
+use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
-use crate::storage::{FieldIndex, FieldValues, OpenTransaction, Progress, Stats, StorageBackend};
+use crate::storage::{EndOfChain, FieldIndex, FieldValues, OpenTransaction, Progress, Stats, StorageBackend};
 
 /// Read connections kept for the next read.
 const MAX_IDLE_READERS: usize = 8;
@@ -75,9 +80,12 @@ pub struct SqliteStorage {
     many_grants: ManyGrants,
     /// The declared indexes that the database has. Replaced as a whole; read for a moment.
     field_indexes: RwLock<Arc<Vec<FieldIndex>>>,
-    /// Unset in memory, when opened read-only, and until the chain has been accepted.
-    anchor: OnceLock<Anchor>,
+    /// None in memory, when opened read-only or closed, and until the chain has been accepted. Held for a write of it.
+    anchor: Mutex<Option<Anchor>>,
     watch: Option<Mutex<FileWatch>>,
+    /// Whether bytes of an erased payload may still be in the write-ahead log.
+    scrub_pending: AtomicBool,
+    recovery: Recovery,
     closed: AtomicBool,
     opened_in: u32,
 }
@@ -313,42 +321,31 @@ impl StorageBackend for SqliteStorage {
     }
 
     fn verify(&self, deep: bool, progress: Progress<'_>) -> Result<VerificationReport> {
-        let anchored = self.anchor_fault()?;
-        let mut report = self.run_verify(deep, progress)?;
-        if let Some(error) = anchored {
-            report.add(error);
-        }
-        Ok(report)
+        self.run_verify(deep, progress)
     }
 
-    fn anchor_fault(&self) -> Result<Option<VerificationError>> {
+    fn end(&self) -> Result<EndOfChain> {
         match self.connector.path() {
             Some(path) => anchor::check(&*self.reader()?, path, &self.info),
-            None => Ok(None),
+            None => Ok(EndOfChain::InMemory),
         }
+    }
+
+    fn recovery_fault(&self) -> Result<Option<VerificationError>> {
+        self.check_recovered()
+    }
+
+    fn why_unsound(&self) -> String {
+        self.hint_of_recovery()
     }
 
     fn accept(&self) -> Result<()> {
         self.begin_anchor()
     }
 
-    fn scrub(&self) -> Result<()> {
+    fn scrub(&self) -> Result<bool> {
         self.guard()?;
-        if self.connector.path().is_none() {
-            return Ok(());
-        }
-        let slot = self.writer();
-        let Some(connection) = &slot.connection else {
-            return Err(Error::Closed);
-        };
-        if write::checkpoint(connection, "TRUNCATE")? {
-            return Ok(());
-        }
-        Err(Error::Database(
-            "the redaction is recorded and the payload erased from the table, but a reader keeps the write-ahead log \
-             from being emptied, so bytes of the payload may still be in it: end long reads, then redact again"
-                .to_owned(),
-        ))
+        self.run_scrub()
     }
 
     fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>> {
@@ -366,23 +363,62 @@ impl StorageBackend for SqliteStorage {
         }
         let mut slot = self.writer();
         self.drop_readers();
-        let wrote = self.wrote.load(Ordering::Acquire);
-        if let Some(anchor) = self.anchor.get().filter(|_| wrote)
-            && let Err(error) = anchor.sync()
-        {
-            tracing::warn!(%error, "the anchor file could not be made durable");
-        }
         let Some(connection) = slot.connection.take() else {
+            self.let_go();
             return Ok(());
         };
         let replaced = slot.replaced || self.watch.as_ref().is_some_and(|watch| lock(watch).check().is_err());
         if replaced {
             // Whatever lies there now is not to be written over with what this process remembers.
             connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).doing("closing the database")?;
-        } else if wrote && let Err(error) = write::checkpoint(&connection, "TRUNCATE") {
+        } else if self.wrote.load(Ordering::Acquire) {
+            self.leave_durable(&connection, slot.head);
+        }
+        let closed = connection.close().map_err(|(_, error)| error).doing("closing the database");
+        self.let_go();
+        closed
+    }
+}
+
+impl SqliteStorage {
+    /// Works the log into the database and makes the anchor durable. What fails here is found, or done, at the next opening.
+    fn leave_durable(&self, connection: &Connection, head: Option<Head>) {
+        if let Err(error) = write::checkpoint(connection, "TRUNCATE") {
             tracing::warn!(%error, "the write-ahead log could not be checkpointed; it is read at the next open");
         }
-        connection.close().map_err(|(_, error)| error).doing("closing the database")
+        if self.connector.durability == Durability::Normal {
+            self.anchor_what_is_durable(head);
+        }
+        if let Some(anchor) = &*lock(&self.anchor)
+            && let Err(error) = anchor.sync()
+        {
+            tracing::warn!(%error, "the anchor file could not be made durable");
+        }
+    }
+
+    /// Notes a head of which it is not known yet whether it is durable.
+    fn anchor_what_is_durable(&self, head: Option<Head>) {
+        match self.sync_log() {
+            Ok(()) => self.advance_anchor(head),
+            Err(error) => tracing::warn!(%error, "the write-ahead log could not be made durable"),
+        }
+    }
+
+    /// Notes a head that is durable.
+    fn advance_anchor(&self, head: Option<Head>) {
+        if let (Some(anchor), Some(head)) = (&*lock(&self.anchor), head)
+            && let Err(error) = anchor.advance(head)
+        {
+            tracing::warn!(%error, "the anchor file could not be rewritten; it now trails the chain");
+        }
+    }
+
+    /// Closes the files that this process keeps open besides SQLite's own.
+    fn let_go(&self) {
+        *lock(&self.anchor) = None;
+        if let Some(watch) = &self.watch {
+            lock(watch).release();
+        }
     }
 }
 
@@ -396,15 +432,6 @@ impl Drop for SqliteStorage {
         } else if let Err(error) = self.close() {
             tracing::warn!(%error, "closing a ledger failed");
         }
-    }
-}
-
-/// Makes a file's directory entry durable; where a file system has no such call, there is nothing to do.
-fn sync_directory(path: &Path) {
-    if let Some(directory) = path.parent()
-        && let Err(error) = std::fs::File::open(directory).and_then(|file| file.sync_all())
-    {
-        tracing::warn!(directory = %directory.display(), %error, "a directory could not be made durable");
     }
 }
 

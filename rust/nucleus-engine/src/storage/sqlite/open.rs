@@ -1,26 +1,29 @@
 //! Opening: creating the file, telling a ledger from anything else, checking it against its anchor.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use nucleus_core::hash::ledger_hash;
 use nucleus_core::{VerificationError, VerificationReport};
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::anchor::{self, Anchor};
 use super::connect::{Connector, Doing, Role, Target, database_error};
 use super::file_watch::FileWatch;
+use super::files;
 use super::lookup::Lookup;
 use super::places::ManyGrants;
+use super::recovery::Recovery;
 use super::rows::read_head;
-use super::schema::{self, APPLICATION_ID, Contents, SCHEMA_VERSION};
+use super::schema::{self, APPLICATION_ID, Contents, LedgerInfo, SCHEMA_VERSION};
 use super::write::{checkpoint, is_busy};
-use super::{LEAST_SQLITE_VERSION, SqliteStorage, Writer, lock_guard, sync_directory};
+use super::{LEAST_SQLITE_VERSION, SqliteStorage, Writer, lock, lock_guard};
 use crate::clock::now_ms;
 use crate::config::{Durability, SqliteConfig};
 use crate::error::{Error, Result};
@@ -50,6 +53,7 @@ impl SqliteStorage {
         check_library()?;
         lock_guard::install()?;
         let path = locate(config, id, accept_rollback)?;
+        refuse_second_name(&path)?;
         refuse_foreign_header(&path)?;
         refuse_network_file_system(&path)?;
         let connector = Connector {
@@ -57,8 +61,14 @@ impl SqliteStorage {
             durability: config.durability,
             busy_timeout: config.busy_timeout,
         };
-        let storage =
-            if config.read_only { open_read_only(connector, &path)? } else { open_writable(connector, &path, id)? };
+        let recovery = Recovery::of(&path);
+        let opened = if config.read_only {
+            open_read_only(connector.clone(), &path)
+        } else {
+            open_writable(connector.clone(), &path, id)
+        };
+        let mut storage = opened.map_err(|error| recovery.explained(&connector, error))?;
+        storage.recovery = recovery;
         if let Some(id) = id.filter(|id| *id != storage.info.id) {
             return Err(Error::Config(format!(
                 "{} holds the ledger `{}`, not `{}`; open it with its own id",
@@ -70,7 +80,7 @@ impl SqliteStorage {
         Ok(storage)
     }
 
-    fn assemble(
+    pub(super) fn assemble(
         connector: Connector,
         writer: Option<Connection>,
         read_only: bool,
@@ -99,8 +109,10 @@ impl SqliteStorage {
             lookup: Lookup::default(),
             many_grants: ManyGrants::default(),
             field_indexes: RwLock::default(),
-            anchor: OnceLock::new(),
+            anchor: Mutex::new(None),
             watch,
+            scrub_pending: AtomicBool::new(false),
+            recovery: Recovery::default(),
             closed: AtomicBool::new(false),
             opened_in: std::process::id(),
         };
@@ -112,21 +124,34 @@ impl SqliteStorage {
         Ok(storage)
     }
 
-    /// Notes where the accepted chain ends, for the openings to come.
+    /// The opener has accepted the chain: from here on the anchor follows it, and the write-ahead log may be worked into the
+    /// database.
     pub(super) fn begin_anchor(&self) -> Result<()> {
         let (Some(path), false) = (self.connector.path(), self.read_only) else {
             return Ok(());
         };
         let head = read_head(&*self.reader()?)?;
-        let anchor = Anchor::open(path, self.info.clone())?;
-        let rewritten =
-            anchor.begin(head).map_err(|error| Error::Database(format!("writing the anchor file: {error}")))?;
-        self.wrote.fetch_or(rewritten, Ordering::AcqRel);
-        if self.anchor.set(anchor).is_err() {
-            return Err(Error::Config("the anchor of an open ledger is begun once".to_owned()));
+        // Another process may have committed it without making it durable.
+        self.sync_log()?;
+        let anchor = Anchor::begin(path, &self.info, head)?;
+        *lock(&self.anchor) = Some(anchor);
+        let mut slot = self.writer();
+        slot.head = head;
+        if let Some(connection) = &slot.connection {
+            connection
+                .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
+                .doing("opening the database for writing")?;
+            if self.recovery.left_behind() {
+                // A process that died may have left a redaction's bytes in the log. Others who use it are not waited for.
+                empty_write_ahead_log(connection, self.connector.busy_timeout)?;
+            }
         }
-        self.writer().head = head;
         Ok(())
+    }
+
+    /// Makes what stands in the write-ahead log durable, whoever wrote it.
+    pub(super) fn sync_log(&self) -> Result<()> {
+        self.watch.as_ref().map_or(Ok(()), |watch| lock(watch).sync_log())
     }
 }
 
@@ -141,30 +166,31 @@ fn check_library() -> Result<()> {
     )))
 }
 
-/// The canonical path of the file; creates it where that is wanted.
+/// The canonical path of the file; creates a ledger there where that is wanted.
 ///
-/// Where an anchor stands beside a file that is gone or empty, there was a ledger: a new one is not begun in its place.
+/// Where an anchor or a write-ahead log stands beside a file that is gone or empty, there was a ledger: a new one is not
+/// begun in its place.
 fn locate(config: &SqliteConfig, id: Option<&str>, accept_rollback: bool) -> Result<PathBuf> {
     let refuse = |why: String| Error::Config(format!("{}: {why}", config.path.display()));
     let path = std::path::absolute(&config.path).map_err(|error| refuse(error.to_string()))?;
-    let refuse_to_begin_anew = || {
-        if accept_rollback || !anchor::anchor_path(&path).exists() {
-            return Ok(());
-        }
-        Err(lost_ledger(&path))
-    };
-    match std::fs::metadata(&path) {
-        Ok(metadata) if metadata.is_file() && metadata.len() == 0 && !wal_has_content(&path) => refuse_to_begin_anew()?,
-        Ok(metadata) if metadata.is_file() => {}
+    let there = match std::fs::metadata(&path) {
+        Ok(metadata) if metadata.is_file() => Some(metadata.len()),
         Ok(_) => return Err(refuse("is not a regular file".to_owned())),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            if config.read_only || id.is_none() {
-                return Err(refuse("there is no ledger here; give an id, without read_only, to create one".to_owned()));
-            }
-            refuse_to_begin_anew()?;
-            create_file(&path).map_err(|error| refuse(error.to_string()))?;
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(refuse(error.to_string())),
+    };
+    let begins = match there {
+        None if config.read_only || id.is_none() => {
+            return Err(refuse("there is no ledger here; give an id, without read_only, to create one".to_owned()));
+        }
+        None => true,
+        Some(bytes) => bytes == 0 && !wal_has_content(&path),
+    };
+    if begins && !accept_rollback && (anchor::stands_for_entries(&path) || wal_has_content(&path)) {
+        return Err(lost_ledger(&path));
+    }
+    if let (true, false, Some(id)) = (begins, config.read_only, id) {
+        create_ledger_file(&path, id)?;
     }
     std::fs::canonicalize(&path).map_err(|error| refuse(error.to_string()))
 }
@@ -181,15 +207,59 @@ fn lost_ledger(path: &Path) -> Error {
     Error::integrity("the ledger's file is gone or empty (accept_rollback=True begins a new one)", report)
 }
 
-/// A new, empty file that only its owner may read; missing directories are made likewise.
-fn create_file(path: &Path) -> std::io::Result<()> {
+/// Makes a new, empty ledger, unless another process does so first. It gets its name when it is whole and durable, and its
+/// anchor is: a power cut leaves a ledger or none.
+fn create_ledger_file(path: &Path, id: &str) -> Result<()> {
+    let failed = |error: std::io::Error| Error::Config(format!("{}: {error}", path.display()));
+    // A link leads to where the file is, or is to be.
+    let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let path = target.as_path();
     if let Some(directory) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        files::create_directories(directory).map_err(failed)?;
     }
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    let unfinished = files::unfinished_path(path);
+    let file = files::create_unfinished(&unfinished, 0o600).map_err(failed)?;
+    let there = std::fs::metadata(path).ok();
+    if there.as_ref().is_some_and(|metadata| metadata.len() > 0) {
+        return files::remove_if_there(&unfinished).map_err(failed);
     }
+    // An empty file that somebody has put there keeps its owner and mode.
+    let mode = there.as_ref().map_or(0o600, |metadata| metadata.mode() & 0o666);
+    let create = || -> Result<()> {
+        if let Some(metadata) = &there {
+            let own = file.metadata().map_err(failed)?;
+            if (own.uid(), own.gid()) != (metadata.uid(), metadata.gid()) {
+                std::os::unix::fs::fchown(&file, Some(metadata.uid()), Some(metadata.gid())).map_err(failed)?;
+            }
+            file.set_permissions(std::fs::Permissions::from_mode(mode)).map_err(failed)?;
+        }
+        let created_at = now_ms();
+        file.write_all_at(&schema::image(id, created_at)?, 0).map_err(failed)?;
+        for leftover in ["-wal", "-shm"] {
+            files::remove_if_there(&files::beside(path, leftover)).map_err(failed)?;
+        }
+        Anchor::replace(path, mode, &LedgerInfo { id: id.to_owned(), created_at }, None)?;
+        files::finish(&file, &unfinished, path).map_err(failed)
+    };
+    let created = create();
+    if created.is_err() {
+        files::remove_if_there(&unfinished).map_err(failed)?;
+    }
+    created
+}
+
+/// A file with two names has two write-ahead logs, of which each user would know one.
+fn refuse_second_name(path: &Path) -> Result<()> {
+    let metadata = std::fs::metadata(path).map_err(|error| Error::Config(format!("{}: {error}", path.display())))?;
+    if metadata.nlink() <= 1 {
+        return Ok(());
+    }
+    Err(Error::Config(format!(
+        "{} has {} names (hard links): whoever opened it by another would not see what is written here, and the two would \
+         ruin it; copy it to a file of its own (cp), or remove the other names",
+        path.display(),
+        metadata.nlink()
+    )))
 }
 
 /// Refuses what is plainly something else before SQLite opens it, so that it stays as it is.
@@ -252,8 +322,11 @@ fn refuse_network_file_system(_path: &Path) -> Result<()> {
 }
 
 fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<SqliteStorage> {
-    let left_behind = wal_has_content(path);
     let mut connection = connector.connect(Role::Writer).map_err(|error| opening(path, &error))?;
+    // What was recovered is not worked into the database before somebody has accepted it.
+    connection
+        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)
+        .map_err(|error| opening(path, &error))?;
     let contents = schema::identify(&connection, path)?;
     if contents == Contents::Empty {
         let Some(id) = id else {
@@ -261,18 +334,16 @@ fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<
         };
         use_write_ahead_log(&connection, path, connector.busy_timeout)?;
         schema::create(&mut connection, id, now_ms())?;
-        // The header of the file itself then says whose it is.
-        checkpoint(&connection, "PASSIVE")?;
-        sync_directory(path);
         schema::identify(&connection, path)?;
+        if !anchor::anchor_path(path).exists() {
+            let mode = std::fs::metadata(path).map_or(0o600, |metadata| metadata.mode());
+            Anchor::replace(path, mode, &schema::ledger_info(&connection, path)?, None)?;
+        }
     }
     use_write_ahead_log(&connection, path, connector.busy_timeout)?;
     if matches!(contents, Contents::Ledger { version } if version < SCHEMA_VERSION) {
         schema::migrate(&mut connection, path)?;
         schema::identify(&connection, path)?;
-    }
-    if left_behind {
-        empty_write_ahead_log(&connection, connector.busy_timeout)?;
     }
     SqliteStorage::assemble(connector, Some(connection), false, true, path)
 }
@@ -328,10 +399,8 @@ fn try_reading(connector: &Connector) -> rusqlite::Result<()> {
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
-fn wal_has_content(path: &Path) -> bool {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    std::fs::metadata(PathBuf::from(wal)).is_ok_and(|metadata| metadata.len() > 0)
+pub(super) fn wal_has_content(path: &Path) -> bool {
+    std::fs::metadata(files::beside(path, "-wal")).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 fn opening(path: &Path, error: &rusqlite::Error) -> Error {

@@ -1,19 +1,18 @@
 //! Reads: by hash, ranges and figures.
 
-use nucleus_core::{ChainEntry, Hash};
-use rusqlite::{Connection, ToSql};
+use std::sync::atomic::Ordering;
 
-use super::SqliteStorage;
+use nucleus_core::{ChainEntry, Hash};
+use rusqlite::{Connection, Row};
+
 use super::connect::Doing;
-use super::rows::{COLUMNS, read_entries, read_entry, read_head};
+use super::rows::{COLUMNS, check_follows, check_neighbours, read_entry, read_head, refuse_gap};
+use super::{SqliteStorage, committed_below};
 use crate::error::Result;
 use crate::storage::Stats;
 
 /// A range ends early where its records would fill the memory.
 const MOST_RANGE_BYTES: usize = 64 * 1024 * 1024;
-
-const ENTRY_BY_HASH: &str = "SELECT seq, format, hash, prev_hash, record_id, stream, timestamp, payload, salt, \
-                             payload_hash, meta FROM entries WHERE seq = ?1 AND hash = ?2";
 
 impl SqliteStorage {
     /// The entry among `seqs` that really has this hash.
@@ -24,7 +23,8 @@ impl SqliteStorage {
         hash: &Hash,
     ) -> Result<Option<ChainEntry>> {
         for seq in seqs {
-            let found = self.entry_where(connection, ENTRY_BY_HASH, *seq, hash.0.as_slice())?;
+            let found = self
+                .entry_where(connection, *seq, |row| Ok(row.get_ref(2)?.as_blob().ok() == Some(hash.0.as_slice())))?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -32,15 +32,27 @@ impl SqliteStorage {
         Ok(None)
     }
 
-    fn entry_where(
+    /// The entry at a seq, where its row is the one that is wanted, and linked to its neighbours.
+    pub(super) fn entry_where(
         &self,
         connection: &Connection,
-        sql: &str,
         seq: i64,
-        value: impl ToSql,
+        wanted: impl FnOnce(&Row<'_>) -> rusqlite::Result<bool>,
     ) -> Result<Option<ChainEntry>> {
-        let mut statement = connection.prepare_cached(sql).doing("reading an entry")?;
-        Ok(read_entries(&mut statement, (seq, value), &self.ledger_hash)?.into_iter().next())
+        let doing = "reading an entry";
+        let sql = format!("SELECT {COLUMNS} FROM entries NOT INDEXED WHERE seq = ?1");
+        let mut statement = connection.prepare_cached(&sql).doing(doing)?;
+        let mut rows = statement.query([seq]).doing(doing)?;
+        let Some(row) = rows.next().doing(doing)? else {
+            return refuse_gap(connection, seq).map(|()| None);
+        };
+        if !wanted(row).doing(doing)? {
+            return Ok(None);
+        }
+        let entry = read_entry(row, &self.ledger_hash)?;
+        drop(rows);
+        check_neighbours(connection, &entry)?;
+        Ok(Some(entry))
     }
 
     pub(super) fn read_range(&self, connection: &Connection, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>> {
@@ -48,16 +60,26 @@ impl SqliteStorage {
             return Ok(Vec::new());
         };
         let doing = "reading entries";
+        let length = committed_below(connection)?;
         let sql = format!("SELECT {COLUMNS} FROM entries NOT INDEXED WHERE seq >= ?1 ORDER BY seq LIMIT ?2");
         let mut statement = connection.prepare_cached(&sql).doing(doing)?;
         let mut rows = statement.query((first_seq, limit as i64)).doing(doing)?;
-        let (mut entries, mut bytes) = (Vec::new(), 0);
+        let (mut entries, mut bytes): (Vec<ChainEntry>, usize) = (Vec::new(), 0);
         while bytes < MOST_RANGE_BYTES
             && let Some(row) = rows.next().doing(doing)?
         {
             let entry = read_entry(row, &self.ledger_hash)?;
+            if let Some(last) = entries.last() {
+                check_follows(last, &entry)?;
+            } else if entry.seq as i64 != first_seq {
+                refuse_gap(connection, first_seq)?;
+            }
             bytes += entry.record.content_bytes();
             entries.push(entry);
+        }
+        let next = entries.last().map_or(first_seq, |last| last.seq as i64 + 1);
+        if bytes < MOST_RANGE_BYTES && entries.len() < limit && next < length {
+            refuse_gap(connection, next)?;
         }
         Ok(entries)
     }
@@ -83,6 +105,7 @@ impl SqliteStorage {
             created_at: self.info.created_at,
             database_bytes: pages as u64 * self.page_bytes,
             wal_bytes: self.wal_bytes(),
+            scrub_pending: self.scrub_pending.load(Ordering::Relaxed),
         })
     }
 }

@@ -8,6 +8,7 @@ use nucleus_core::{CanonicalJson, ChainEntry, ErrorKind, Hash, Record, Verificat
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
+use super::committed_below;
 use super::connect::Doing;
 use crate::error::{Error, Result};
 
@@ -128,6 +129,56 @@ fn build(row: &VerifyRow<'_>) -> Option<ChainEntry> {
             meta: row.meta.map(CanonicalJson::from_canonical),
         },
     })
+}
+
+/// The refusal of an answer for which an entry is needed that is not found: seqs have no gaps, so that below the head there is
+/// one. Nothing where the connection does not see that far.
+pub(super) fn refuse_gap(connection: &Connection, seq: i64) -> Result<()> {
+    if seq >= committed_below(connection)? {
+        return Ok(());
+    }
+    Err(Error::integrity("an entry is missing from the ledger's file; verify it and restore a backup", gap_at(seq)))
+}
+
+/// Checks that an entry is the one behind another.
+pub(super) fn check_follows(last: &ChainEntry, next: &ChainEntry) -> Result<()> {
+    let seq = next.seq as i64;
+    if next.seq != last.seq + 1 {
+        return Err(bad_entry(ErrorKind::SequenceGap, seq, Some(next.record.id.clone())));
+    }
+    if next.prev_hash == Some(last.hash) {
+        return Ok(());
+    }
+    Err(bad_entry(ErrorKind::ChainLinkBroken, seq, Some(next.record.id.clone())))
+}
+
+fn gap_at(seq: i64) -> VerificationReport {
+    let mut report = VerificationReport::default();
+    report.add(VerificationError {
+        kind: ErrorKind::SequenceGap,
+        seq: Some(seq),
+        record_id: None,
+        expected: Some(format!("seq {seq}")),
+        actual: Some("no entry that a search finds".to_owned()),
+    });
+    report
+}
+
+/// Checks that an entry is linked to those before and behind it: one that was rewritten, with a hash that fits, is not.
+pub(super) fn check_neighbours(connection: &Connection, entry: &ChainEntry) -> Result<()> {
+    let doing = "reading the neighbours of an entry";
+    let sql =
+        "SELECT (SELECT hash FROM entries WHERE seq = ?1 - 1), (SELECT prev_hash FROM entries WHERE seq = ?1 + 1)";
+    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+    let seq = entry.seq as i64;
+    let (before, behind) = statement.query_row([seq], |row| Ok((hash_in(row, 0), hash_in(row, 1)))).doing(doing)?;
+    if behind.is_none() {
+        refuse_gap(connection, seq + 1)?;
+    }
+    if before == entry.prev_hash && behind.is_none_or(|behind| behind == entry.hash) {
+        return Ok(());
+    }
+    Err(bad_entry(ErrorKind::ChainLinkBroken, seq, Some(entry.record.id.clone())))
 }
 
 fn bad_entry(kind: ErrorKind, seq: i64, record_id: Option<String>) -> Error {

@@ -70,6 +70,13 @@ pub(super) fn identify(connection: &Connection, path: &Path) -> Result<Contents>
             path.display()
         )));
     }
+    let encoding: String = connection.pragma_query_value(None, "encoding", |row| row.get(0)).doing(&doing)?;
+    if encoding != "UTF-8" {
+        let place = path.display();
+        return Err(Error::Database(format!(
+            "{place}: its texts are in {encoding}; the file was altered: restore a backup"
+        )));
+    }
     compare_schema(connection, path, version)?;
     Ok(Contents::Ledger { version })
 }
@@ -89,6 +96,20 @@ pub(super) fn create(connection: &mut Connection, id: &str, now_ms: i64) -> Resu
     transaction.pragma_update(None, "application_id", APPLICATION_ID).doing(doing)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION).doing(doing)?;
     transaction.commit().doing(doing)
+}
+
+/// The bytes of the file of a new, empty ledger, for a database that uses a write-ahead log.
+pub(super) fn image(id: &str, now_ms: i64) -> Result<Vec<u8>> {
+    let doing = "creating the ledger";
+    let mut connection = Connection::open_in_memory().doing(doing)?;
+    create(&mut connection, id, now_ms)?;
+    let mut bytes = connection.serialize("main").doing(doing)?.to_vec();
+    // The versions that a program must know to write and to read the file: 2 stands for a write-ahead log (SQLite file
+    // format, section 1.3.3). A database in memory cannot be told to use one.
+    for version in bytes.iter_mut().skip(18).take(2) {
+        *version = 2;
+    }
+    Ok(bytes)
 }
 
 /// Brings a ledger of an older schema version up to the current one, unless another process did so first.
@@ -166,7 +187,7 @@ fn compare_schema(connection: &Connection, path: &Path, version: i64) -> Result<
         .into_iter()
         .partition(|(kind, name, sql)| kind == "index" && sql.is_some() && declared(name, sql.as_deref()));
     for (kind, name, sql) in &found {
-        if !sql.as_deref().is_some_and(|sql| expected.contains(&sql)) {
+        if !sql.as_deref().is_some_and(|sql| expected.contains(&sql) && is_named(sql, kind, name)) {
             return refuse(format!("the schema's {kind} `{}` is not the expected one", name.escape_debug()));
         }
     }
@@ -177,4 +198,13 @@ fn compare_schema(connection: &Connection, path: &Path, version: i64) -> Result<
         }
     }
     if found.len() == expected.len() { Ok(()) } else { refuse("the schema has an object twice".to_owned()) }
+}
+
+/// Whether a statement makes an object of this kind and name.
+fn is_named(sql: &str, kind: &str, name: &str) -> bool {
+    let made = sql.strip_prefix("CREATE ").and_then(|rest| rest.split_once(' '));
+    made.is_some_and(|(made_kind, rest)| {
+        let rest_of_name = rest.strip_prefix(name).unwrap_or("x");
+        made_kind.eq_ignore_ascii_case(kind) && rest_of_name.starts_with(['(', ' ', '\n'])
+    })
 }

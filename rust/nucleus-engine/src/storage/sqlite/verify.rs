@@ -385,6 +385,11 @@ fn check_structure(connection: &Connection, deep: bool) -> Result<Vec<String>> {
     Ok(faults)
 }
 
+/// The first thing that is wrong with the structure of a database.
+pub(super) fn structure_fault(connection: &Connection) -> Result<Option<VerificationError>> {
+    Ok(check_structure(connection, false)?.into_iter().next().map(index_fault))
+}
+
 fn random_sum_key() -> Result<SumKey> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| Error::Database(format!("no randomness from the system: {error}")))?;

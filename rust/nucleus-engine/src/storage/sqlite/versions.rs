@@ -4,12 +4,12 @@ use std::collections::HashMap;
 
 use nucleus_core::ChainEntry;
 use nucleus_core::hash::record_id_prefix;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::SqliteStorage;
 use super::connect::Doing;
 use super::lookup::{Extent, Key, Span};
-use super::rows::read_entries;
+use super::rows::refuse_gap;
 use crate::access::Viewer;
 use crate::error::Result;
 use crate::query::Order;
@@ -205,11 +205,10 @@ impl<'a> Versions<'a> {
     }
 
     fn entry_with_id(&self, seq: i64, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
-        let sql = "SELECT seq, format, hash, prev_hash, record_id, stream, timestamp, payload, salt, payload_hash, meta \
-                   FROM entries WHERE seq = ?1 AND record_id = ?2 AND (?3 IS NULL OR stream = ?3)";
-        let mut statement = self.connection.prepare_cached(sql).doing("reading an entry")?;
-        let found = read_entries(&mut statement, (seq, id, stream), &self.storage.ledger_hash)?;
-        Ok(found.into_iter().next())
+        self.storage.entry_where(self.connection, seq, |row| {
+            let is = |column, text: &str| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str().ok() == Some(text));
+            Ok(is(4, id)? && stream.map_or(Ok(true), |stream| is(5, stream))?)
+        })
     }
 
     /// The entry with this seq.
@@ -244,7 +243,24 @@ impl<'a> Versions<'a> {
 
     fn has_id(&self, seq: i64, id: &str, stream: &str) -> Result<bool> {
         let doing = "looking for a newer version";
-        let sql = "SELECT 1 FROM entries WHERE seq = ?1 AND record_id = ?2 AND stream = ?3";
-        self.connection.prepare_cached(sql).doing(doing)?.exists((seq, id, stream)).doing(doing)
+        let sql = "SELECT record_id = ?2 AND stream = ?3 FROM entries NOT INDEXED WHERE seq = ?1";
+        let mut statement = self.connection.prepare_cached(sql).doing(doing)?;
+        match statement.query_row((seq, id, stream), |row| row.get(0)).optional().doing(doing)? {
+            Some(has_id) => Ok(has_id),
+            None => refuse_gap(self.connection, seq).map(|()| false),
+        }
+    }
+
+    /// Refuses to answer from less than all of these entries.
+    pub(super) fn refuse_gaps(&self, seqs: &[i64]) -> Result<()> {
+        let doing = "looking for entries";
+        let mut statement =
+            self.connection.prepare_cached("SELECT 1 FROM entries NOT INDEXED WHERE seq = ?1").doing(doing)?;
+        for seq in seqs {
+            if !statement.exists([seq]).doing(doing)? {
+                refuse_gap(self.connection, *seq)?;
+            }
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use nucleus_core::entry::Head;
 use nucleus_core::{CanonicalJson, ChainEntry, Hash};
@@ -9,10 +10,11 @@ use rusqlite::{Connection, ErrorCode};
 
 use super::connect::{Doing, Role, database_error};
 use super::lookup::{Extent, Key};
-use super::rows::{hash_at, read_head};
+use super::rows::{check_neighbours, hash_at, read_head};
 use super::versions::{Uncommitted, Versions};
-use super::{SqliteStorage, grants, lock};
+use super::{SqliteStorage, grants, lock, log_scan};
 use crate::access::{Change, Grant, GrantQuery, ProjectionState, Question, Viewer};
+use crate::config::Durability;
 use crate::error::{Error, Result};
 use crate::query::{QueryFilters, QueryPage};
 use crate::storage::{OpenTransaction, WriteTransaction};
@@ -149,10 +151,8 @@ impl SqliteStorage {
             }
         }
         let Some(head) = head else { return Ok(()) };
-        if let Some(anchor) = self.anchor.get()
-            && let Err(error) = anchor.advance(head)
-        {
-            tracing::warn!(%error, "the anchor file could not be rewritten; it now trails the chain");
+        if self.connector.durability == Durability::Full {
+            self.advance_anchor(Some(head));
         }
         if let Err(error) = self.maintain(connection, frames, head) {
             tracing::warn!(%error, "upkeep after a commit failed; it is tried again after the next one");
@@ -168,8 +168,51 @@ impl SqliteStorage {
         }
         if frames >= CHECKPOINT_FRAMES {
             checkpoint(connection, "PASSIVE")?;
+            if self.connector.durability == Durability::Normal {
+                self.anchor_what_is_durable(Some(head));
+            }
+        }
+        if self.scrub_pending.load(Ordering::Relaxed) {
+            self.empty_log(connection)?;
         }
         Ok(())
+    }
+
+    /// See [`crate::storage::StorageBackend::scrub`]. A reader of a moment ago is waited for, without holding any lock; one
+    /// that stays is not.
+    pub(super) fn run_scrub(&self) -> Result<bool> {
+        const TRIES: u32 = 5;
+        const PAUSE: Duration = Duration::from_millis(10);
+        if self.connector.path().is_none() {
+            return Ok(true);
+        }
+        self.scrub_pending.store(true, Ordering::Relaxed);
+        for attempt in 0..TRIES {
+            if attempt > 0 {
+                std::thread::sleep(PAUSE);
+            }
+            let slot = self.writer();
+            let Some(connection) = &slot.connection else {
+                return Err(Error::Closed);
+            };
+            if self.empty_log(connection)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Empties the write-ahead log, where nobody has to be waited for: other processes could not append meanwhile.
+    fn empty_log(&self, connection: &Connection) -> Result<bool> {
+        let doing = "emptying the write-ahead log";
+        connection.busy_timeout(Duration::ZERO).doing(doing)?;
+        let emptied = checkpoint(connection, "TRUNCATE");
+        connection.busy_timeout(self.connector.busy_timeout).doing(doing)?;
+        let emptied = emptied?;
+        if emptied {
+            self.scrub_pending.store(false, Ordering::Relaxed);
+        }
+        Ok(emptied)
     }
 
     /// Finds out what became of a commit that reported an error.
@@ -192,15 +235,22 @@ impl SqliteStorage {
         };
         match look() {
             Ok((connection, true)) => {
-                if let (Some(anchor), Some(head)) = (self.anchor.get(), read_head(&connection)?)
-                    && let Err(error) = anchor.advance(head)
-                {
-                    tracing::warn!(%error, "the anchor file could not be rewritten; it now trails the chain");
-                }
+                self.advance_anchor(read_head(&connection)?);
                 Ok(connection)
             }
             Ok((_, false)) => Err(error.duplicate()),
-            Err(second) => Err(Error::CommitInDoubt { message: format!("{error}; then {second}"), first_seq, hashes }),
+            Err(second) => {
+                // Without a connection that could settle it, the log itself may show that nothing of it can ever appear.
+                let wal_path = self.wal_path();
+                let first = hashes.first();
+                match wal_path.as_deref().zip(first).map(|(path, hash)| log_scan::may_recover(path, &hash.0)) {
+                    Some(Ok(false)) => Err(error.duplicate()),
+                    _ => {
+                        let message = format!("{error}; then {second}");
+                        Err(Error::CommitInDoubt { message, first_seq, hashes })
+                    }
+                }
+            }
         }
     }
 
@@ -352,8 +402,11 @@ impl WriteTransaction for Transaction {
         self.storage.read_range(&self.connection, first_seq, limit)
     }
 
+    /// Rules decide by what they read here: it is checked against its neighbours.
     fn query(&mut self, filters: &QueryFilters) -> Result<QueryPage> {
-        self.versions().page(filters)
+        let page = self.versions().page(filters)?;
+        page.entries.iter().try_for_each(|entry| check_neighbours(&self.connection, entry))?;
+        Ok(page)
     }
 
     fn get(&mut self, hash: &Hash, viewer: Option<&Viewer>) -> Result<Option<ChainEntry>> {
