@@ -67,8 +67,18 @@ def _pages(inquiry: Inquiry) -> None:
     chance, streams = inquiry.chance, sorted(inquiry.truth.streams)
     for stream in streams:
         _walk(inquiry, QueryFilters(stream=stream, order=_order(inquiry), limit=10_000, with_total=True))
+    for seq in chance.sample(sorted(inquiry.near), min(3, len(inquiry.near))):
+        _members(inquiry, inquiry.truth.entries[seq])
     for _ in range(2 if len(inquiry.truth.entries) > _LARGE else 5):
         _walk(inquiry, replace(_filters(inquiry), limit=chance.choice([37, 200, 10_000]), with_total=True))
+
+
+def _members(inquiry: Inquiry, entry: ChainEntry) -> None:
+    """Look for what a payload says, one member at a time, where an index over it would be used."""
+    payload = inquiry.truth.payloads[entry.seq]
+    for name in payload if isinstance(payload, dict) else ():
+        filters = QueryFilters(stream=entry.record.stream, payload={name: payload[name]}, limit=1_000, with_total=True)
+        _walk(inquiry, filters)
 
 
 def _filters(inquiry: Inquiry) -> QueryFilters:

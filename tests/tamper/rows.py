@@ -360,8 +360,11 @@ def false_index(bench: Bench) -> Done:
 
 def rogue_index(bench: Bench) -> Done:
     """Plant an index over a payload member as a module would declare it, with other content or none."""
-    stream = pick(bench, ["notes", "lists", "stream-0", "tokens", "assets", "acl_grants", "stream-3"])
-    member = pick(bench, ["status", "n", "text", "owner_oid", "scope"])
+    stream = pick(
+        bench, sorted({entry.record.stream for entry in bench.base.entries if "=" not in entry.record.stream})
+    )
+    inside = [entry for entry in bench.base.entries if entry.record.stream == stream and not entry.redacted]
+    member = pick(bench, sorted(pick(bench, inside).record.payload))
     name = f"field:{stream}:{member}"
     true_sql = f"CREATE INDEX \"{name}\" ON entries(payload -> '$.{member}') WHERE stream = '{stream}'"
     false_sql = pick(
@@ -376,7 +379,8 @@ def rogue_index(bench: Bench) -> Done:
     with _unguarded(bench) as connection:
         connection.execute(false_sql)
         _say(connection, name, true_sql)
-    return Done(f"{name} planted as {false_sql}")
+    near = frozenset(entry.seq for entry in inside if member in entry.record.payload)
+    return Done(f"{name} planted as {false_sql}", near)
 
 
 def schema(bench: Bench) -> Done:
