@@ -45,7 +45,7 @@ class Verdict:
             ``refused by default only`` was valid by deep verification, ``changed`` had a refused file written to,
             ``crashed`` raised what no ledger may raise, or ended the process, ``hangs`` did not end.
         detail: which error, or which answer.
-        deep: whether deep verification found it valid; None where the file could not be opened for it.
+        deep: whether deep verification found it valid; None where it was not asked or the file cannot be opened for it.
     """
 
     number: int
@@ -64,19 +64,21 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Way:
-    """How an image is opened."""
+    """How an image is opened; ``deep``: one that is refused is verified deeply as well, which takes its time."""
 
     read_only: bool
     plain: bool
     id: str | None
     verified: bool
+    deep: bool = True
 
     @classmethod
     def of(cls, number: int, seed: int, base: Base, *, verified: bool) -> "Way":
         """Return the way that belongs to the number of an image."""
         chance = random.Random(f"way {seed}:{number}")
         plain = chance.random() < 0.15 and (base.modules or base.model is not None)
-        return cls(chance.random() < 0.3, plain, chance.choice([LEDGER_ID, None]), verified)
+        read_only, named = chance.random() < 0.3, chance.choice([LEDGER_ID, None])
+        return cls(read_only, plain, named, verified, deep=chance.random() < 0.25)
 
     def open(self, base: Base, path: Path) -> Ledger:
         """Open the image."""
@@ -143,7 +145,7 @@ def judge_image(
         except NucleusError as error:
             if _content(path) != before:
                 return Finding("log taken in" if image.log or "-journal" in image.beside else "changed", _said(error))
-            deep = _deeply_valid(way, base, path)
+            deep = _deeply_valid(way, base, path) if way.deep else None
             wrongly = deep and not _only_the_end(error)
             return Finding("refused by default only" if wrongly else "refused", _said(error), deep)
         with ledger:
