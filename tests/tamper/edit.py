@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.tamper.bases import Base
 from tests.tamper.image import Image
-from tests.tamper.pages import INDEX_INTERIOR, TABLE_INTERIOR, TABLE_LEAF, EditError, Page
+from tests.tamper.pages import TABLE_INTERIOR, TABLE_LEAF, EditError, Page
 
 
 @dataclass
@@ -73,8 +73,3 @@ def seqs_of(name: str, *pages: Page) -> frozenset[int]:
                 last = [field.value for field in page.fields(position)][-1:]
                 seqs |= {value for value in last if isinstance(value, int)}
     return frozenset(sorted(seqs)[:400])
-
-
-def is_index_page(page: Page) -> bool:
-    """Whether a page's keys are records."""
-    return page.kind not in (TABLE_LEAF, TABLE_INTERIOR) or page.kind == INDEX_INTERIOR
