@@ -22,6 +22,9 @@ use crate::numbers::{Count, Milliseconds};
 use crate::records::{Record, now_ms};
 use crate::report::VerificationReport;
 
+/// A head, as Python sees it.
+type SeqAndHash = (u64, String);
+
 /// One open ledger.
 #[pyclass(frozen, module = "nucleus._core")]
 pub(crate) struct Engine {
@@ -404,7 +407,7 @@ impl Engine {
         target: PathBuf,
         replace: bool,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Option<(u64, String)>, Option<PathBuf>)> {
+    ) -> PyResult<(Option<SeqAndHash>, Option<PathBuf>)> {
         let restored =
             with_progress(py, progress.as_ref(), |progress| self.inner.restore_to(&target, replace, progress))?;
         Ok((restored.head.map(|head| (head.seq, head.hash.to_string())), restored.replaced))

@@ -182,6 +182,7 @@ pub(super) fn database_error(doing: &str, error: &rusqlite::Error) -> Error {
         Some(rusqlite::ErrorCode::OperationInterrupted) => {
             "; it took longer than any ledger needs: the file was altered, restore a backup"
         }
+        Some(rusqlite::ErrorCode::SystemIoFailure) => "; look whether the disk is full or failing",
         Some(rusqlite::ErrorCode::DiskFull) => "; free space on the disk, then try again",
         Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
             "; the file is damaged or is not a ledger: restore a backup"

@@ -92,7 +92,7 @@ impl SumKeys {
         Self { numbers, first: RandomState::new(), second: RandomState::new() }
     }
 
-    fn digest<'a>(&self, texts: impl Iterator<Item = Option<&'a [u8]>> + Clone) -> [u64; 2] {
+    fn digest<'a>(&self, texts: &(impl Iterator<Item = Option<&'a [u8]>> + Clone)) -> [u64; 2] {
         [&self.first, &self.second].map(|state| {
             let mut hasher = state.build_hasher();
             for text in texts.clone() {
@@ -159,14 +159,14 @@ struct StreamDigest<'a> {
 
 impl<'a> StreamDigest<'a> {
     fn new(keys: &'a SumKeys) -> Self {
-        Self { keys, stream: Vec::new(), digest: keys.digest(std::iter::once(Some(&[][..]))) }
+        Self { keys, stream: Vec::new(), digest: keys.digest(&std::iter::once(Some(&[][..]))) }
     }
 
     fn of(&mut self, stream: &[u8]) -> [u64; 2] {
         if self.stream != stream {
             self.stream.clear();
             self.stream.extend_from_slice(stream);
-            self.digest = self.keys.digest(std::iter::once(Some(stream)));
+            self.digest = self.keys.digest(&std::iter::once(Some(stream)));
         }
         self.digest
     }
@@ -196,7 +196,7 @@ impl<'a> Summing<'a> {
             let value =
                 |field: &String| members.iter().find(|(name, _)| name == field).map(|(_, value)| value.as_bytes());
             for (position, index) in indexes {
-                let digest = self.keys.digest(index.fields().iter().map(value));
+                let digest = self.keys.digest(&index.fields().iter().map(value));
                 self.sums.fields[*position].add_digest(&self.keys.numbers, digest, row.seq);
             }
         }
@@ -273,7 +273,7 @@ fn digest_of(
             _ => return Ok(None),
         }
     }
-    Ok(Some((keys.digest(texts.into_iter()), seq)))
+    Ok(Some((keys.digest(&texts.into_iter()), seq)))
 }
 
 /// The sum over what the entries from `first` on imply for an index.

@@ -21,7 +21,7 @@ use super::places::ManyGrants;
 use super::recovery::Recovery;
 use super::rows::read_head;
 use super::schema::{self, APPLICATION_ID, Contents, LedgerInfo, SCHEMA_VERSION};
-use super::write::{checkpoint, is_busy};
+use super::write::is_busy;
 use super::{LEAST_SQLITE_VERSION, SqliteStorage, Writer, lock, lock_guard};
 use crate::clock::now_ms;
 use crate::config::{Durability, SqliteConfig};
@@ -143,8 +143,11 @@ impl SqliteStorage {
         if let Some(connection) = &slot.connection {
             checkpoint_on_close(connection)?;
             if self.recovery.left_behind() {
-                // A process that died may have left a redaction's bytes in the log. Others who use it are not waited for.
-                empty_write_ahead_log(connection, self.connector.busy_timeout)?;
+                // A process that died may have left a redaction's bytes in the log. Others who use it are not waited for; on a
+                // full disk, the ledger can still be read.
+                if let Err(error) = self.empty_log(connection) {
+                    tracing::warn!(%error, "the write-ahead log could not be emptied at the opening");
+                }
             }
         }
         Ok(())
@@ -367,14 +370,6 @@ fn use_write_ahead_log(connection: &Connection, path: &Path, busy_timeout: Durat
         return Ok(());
     }
     Err(Error::Database(format!("{}: the file system does not support a write-ahead log", path.display())))
-}
-
-/// A process that died may have left a redaction's bytes in the log. Others who use the ledger now are not waited for.
-fn empty_write_ahead_log(connection: &Connection, busy_timeout: Duration) -> Result<()> {
-    let doing = "emptying the write-ahead log";
-    connection.busy_timeout(Duration::ZERO).doing(doing)?;
-    checkpoint(connection, "TRUNCATE")?;
-    connection.busy_timeout(busy_timeout).doing(doing)
 }
 
 fn open_read_only(connector: Connector, path: &Path) -> Result<SqliteStorage> {

@@ -205,7 +205,7 @@ impl SqliteStorage {
     }
 
     /// Empties the write-ahead log, where nobody has to be waited for: other processes could not append meanwhile.
-    fn empty_log(&self, connection: &Connection) -> Result<bool> {
+    pub(super) fn empty_log(&self, connection: &Connection) -> Result<bool> {
         let doing = "emptying the write-ahead log";
         connection.busy_timeout(Duration::ZERO).doing(doing)?;
         let emptied = checkpoint(connection, "TRUNCATE");
@@ -243,15 +243,12 @@ impl SqliteStorage {
             Ok((_, false)) => Err(error.duplicate()),
             Err(second) => {
                 // Without a connection that could settle it, the log itself may show that nothing of it can ever appear.
-                let wal_path = self.wal_path();
-                let first = hashes.first();
-                match wal_path.as_deref().zip(first).map(|(path, hash)| log_scan::may_recover(path, &hash.0)) {
-                    Some(Ok(false)) => Err(error.duplicate()),
-                    _ => {
-                        let message = format!("{error}; then {second}");
-                        Err(Error::CommitInDoubt { message, first_seq, hashes })
-                    }
+                let log = self.wal_path();
+                let looked = log.as_deref().zip(hashes.first()).map(|(log, hash)| log_scan::may_recover(log, &hash.0));
+                if matches!(looked, Some(Ok(false))) {
+                    return Err(error.duplicate());
                 }
+                Err(Error::CommitInDoubt { message: format!("{error}; then {second}"), first_seq, hashes })
             }
         }
     }
