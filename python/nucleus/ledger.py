@@ -355,8 +355,8 @@ class Ledger:
             reason: why; it stays on the record.
             context: who asks; stays on the record as well.
 
-        A reader that is in the middle of something keeps bytes of the payload in the write-ahead log. Nobody waits for it:
-        a warning is logged, ``stats()["scrub_pending"]`` says so, and a later commit or the closing empties the log.
+        A reader that is in the middle of something keeps bytes of the payload in the write-ahead log. Nobody waits for
+        it: a warning is logged, ``stats()["scrub_pending"]`` says so, and a later commit or the closing empties it.
 
         Returns:
             The entry of stream ``redactions`` that records the erasure. Erasing again answers the same entry.
@@ -374,8 +374,8 @@ class Ledger:
         entry = self._engine.redact(hash, reason, requester_oid)
         if self._engine.scrub_pending():
             _LOGGER.warning(
-                "ledger %s: the payload of entry %s is erased; a reader keeps bytes of it in the write-ahead log until a "
-                "later commit, or the closing, finds nobody reading",
+                "ledger %s: the payload of entry %s is erased; a reader keeps bytes of it in the write-ahead log until "
+                "a later commit, or the closing, finds nobody reading",
                 self.id,
                 hash,
             )

@@ -21,8 +21,14 @@ from nucleus import Record
 
 def test_valid_ledger(filled: Path) -> None:
     head = entries_of(filled)[-1].hash
-    for options in ([], ["--deep"], ["--expected-head", head], ["--expected-length", "30", "--expected-head", head]):
-        assert run("verify", filled, *options).stdout == f"valid: 30 entries, head {head}\n"
+    for options, end_checked_by, end in (
+        ([], "anchor", "its end agrees with the anchor file"),
+        (["--deep"], "anchor", "its end agrees with the anchor file"),
+        (["--expected-head", head], "expected_head", "its head is the expected one"),
+        (["--expected-length", "30"], "expected_length", "its length is the expected one"),
+        (["--expected-length", "30", "--expected-head", head], "expected_head", "its head is the expected one"),
+    ):
+        assert run("verify", filled, *options).stdout == f"valid: 30 entries, head {head}; {end}\n"
         assert run_json("verify", filled, *options) == {
             "valid": True,
             "entries_checked": 30,
@@ -30,12 +36,13 @@ def test_valid_ledger(filled: Path) -> None:
             "errors": [],
             "counts": {},
             "timestamp_regressions": 0,
+            "end_checked_by": end_checked_by,
         }
 
 
 def test_empty_ledger(path: Path) -> None:
     open_file(path).close()
-    assert run("verify", path).stdout == "valid: 0 entries, head -\n"
+    assert run("verify", path).stdout == "valid: 0 entries, head -; its end agrees with the anchor file\n"
     run("verify", path, "--expected-length", "0")
     run("verify", path, "--expected-length", "1", exit_code=1)
 

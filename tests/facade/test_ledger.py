@@ -249,7 +249,7 @@ def test_stats(file_ledger: Ledger) -> None:
     assert stats["database_bytes"] > 0
     assert set(stats) == {
         "entries", "redacted", "head", "streams", "first_timestamp", "last_timestamp", "created_at", "database_bytes",
-        "wal_bytes",
+        "wal_bytes", "scrub_pending",
     }  # fmt: skip
     recording = file_ledger.redact(entry.hash, "reason", ALICE)
     stats = file_ledger.stats()

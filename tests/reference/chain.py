@@ -128,7 +128,10 @@ def verify_chain(
         if not is_well_formed(entry):
             faults.append(Fault("malformed_entry", seq))
         else:
-            faults.extend(_content_faults(entry, ledger_id))
+            content = _content_faults(entry, ledger_id)
+            faults.extend(content)
+            if not entry["redacted"] and not content and (entry["hash"], seq) in recorded:
+                faults.append(Fault("redaction_undone", seq))
             if entry["redacted"] and (entry["hash"], seq) not in recorded:
                 faults.append(Fault("unrecorded_redaction", seq))
         next_seq, previous_hash = (next_seq if seq is None else seq) + 1, entry["hash"]

@@ -40,7 +40,7 @@ def test_three_ways_to_open_it_all_the_same(sample: Path) -> None:
     assert head is not None
     for options in ({"expected_head": head[1]}, {"expected_length": LENGTH}, {"accept_rollback": True}):
         anchor_of(sample).unlink()
-        with open_ledger(sample, **options) as ledger:  # type: ignore[arg-type]
+        with open_ledger(sample, **options) as ledger:
             assert ledger.head() == head
         with open_ledger(sample) as ledger:
             assert ledger.verify().end_checked_by == "anchor"

@@ -10,7 +10,7 @@ import pytest
 from tests.storage import writers
 from tests.storage.acknowledged import Account
 from tests.storage.children import run
-from tests.storage.ledgers import ALICE, note, open_ledger, read_all, wal_of
+from tests.storage.ledgers import ALICE, anchor_of, note, open_ledger, read_all, wal_of
 
 from nucleus import Ledger, StorageError, StorageReplacedError
 
@@ -166,6 +166,7 @@ def test_ledger_at_its_new_place_is_whole(tmp_path: Path) -> None:
         ledger.append(note(100), context=ALICE)
     _close(ledger)
     moved = tmp_path / "again.db"
+    anchor_of(path).rename(anchor_of(moved))
     for suffix in ("", "-wal"):
         file = tmp_path / f"moved-ledger.db{suffix}"
         if file.exists():

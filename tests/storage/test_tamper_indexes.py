@@ -137,6 +137,10 @@ def test_damage_where_no_entry_is(sample: Path) -> None:
     # Bytes 32 to 39 of the header: first free page and number of free pages.
     content[32:40] = (2).to_bytes(4, "big") + (1).to_bytes(4, "big")
     sample.write_bytes(content)
-    with open_ledger(sample, read_only=True) as ledger:
+    with pytest.raises(IntegrityError) as caught:
+        open_ledger(sample, read_only=True).close()
+    assert {kind for kind, _ in faults(caught.value.report)} == {MISMATCH}
+    with open_ledger(sample, read_only=True, verify_on_open=False) as ledger:
         assert len(read_all(ledger)) == LENGTH
-        assert {kind for kind, _ in faults(ledger.verify(deep=True))} == {MISMATCH}
+        for deep in (False, True):
+            assert {kind for kind, _ in faults(ledger.verify(deep=deep))} == {MISMATCH}

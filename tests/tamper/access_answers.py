@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from tests.access.model import SCOPES, Grant, Model, ResourceName
-from tests.tamper.bases import ISSUER, person
+from tests.tamper.bases import ADMIN, ISSUER, person
 from tests.tamper.inquiry import Inquiry
 
 from nucleus import ConfigError, QueryFilters, RequestContext
@@ -63,7 +63,8 @@ def _decisions(inquiry: Inquiry, model: Model, oid: str, resources: list[Resourc
 
 def _granted(inquiry: Inquiry, *, principal: str = "", resource: ResourceName | None = None) -> list[tuple[Any, ...]]:
     access = inquiry.ledger.access
-    grants = access.grants_of(principal) if resource is None else access.grants_on(_predicate(resource))
+    of_resource = None if resource is None else access.grants_on(_predicate(resource), ADMIN)
+    grants = access.grants_of(principal, ADMIN) if of_resource is None else of_resource
     return sorted(
         (g.resource_kind, g.resource_id, g.principal_oid, g.scope, g.source, g.granted_by, g.exp or 0, g.seq)
         for g in grants
@@ -79,7 +80,7 @@ def _explanation(inquiry: Inquiry, model: Model, resource: ResourceName) -> None
     inquiry.expect(
         f"explain {scope} of {oid} on {resource}",
         model.check(oid, scope, resource),
-        lambda: inquiry.ledger.access.explain(oid, scope, _predicate(resource)).allowed,
+        lambda: inquiry.ledger.access.explain(oid, scope, _predicate(resource), context=ADMIN).allowed,
     )
 
 
@@ -94,8 +95,9 @@ def _pages(inquiry: Inquiry, model: Model, context: RequestContext) -> None:
     for entry in inquiry.chance.sample(truth.entries, 5):
         seen = entry if entry in visible else None
         inquiry.expect(f"get by {context.oid}, entry {entry.seq}", seen, ledger.get, entry.hash, context)
+    assets = ResourceFilters("asset", limit=500)
     inquiry.expect(
         f"list for {context.oid}",
         [named for named, _ in model.resources_of_kind(context.oid, "asset")],
-        lambda: [item.id for item in ledger.access.list(context.oid, ResourceFilters("asset", limit=500)).items],
+        lambda: [item.id for item in ledger.access.list(context.oid, assets, context).items],
     )

@@ -1,8 +1,8 @@
 """The command ``nucleus``: one module for each command or small family of commands.
 
 Results go to standard output, for people or with ``--json`` for programs; errors and progress go to standard error.
-The exit code is 0 when all is fine, 1 when something is not valid or was refused, 2 when the command line is wrong, 4 when
-every entry of a verified ledger is intact and nothing shows where it ends.
+The exit code is 0 when all is fine, 1 when something is not valid or was refused, 2 when the command line is wrong, 4
+when every entry of a verified ledger is intact and nothing shows where it ends.
 """
 
 import io

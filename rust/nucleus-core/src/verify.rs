@@ -705,9 +705,11 @@ impl ChainVerifier {
 
     /// Reports erasures without a record; answers the records without an erasure.
     fn check_redactions(&mut self) -> Vec<(i64, Hash)> {
-        let mut recorded: HashSet<(i64, Hash)> = self.whole.recorded.drain(..).collect();
+        let recorded: HashSet<(i64, Hash)> = self.whole.recorded.drain(..).collect();
+        let mut erased = HashSet::new();
         for redacted in std::mem::take(&mut self.whole.redacted) {
-            if redacted.hash.is_some_and(|hash| recorded.remove(&(redacted.seq, hash))) {
+            if let Some(hash) = redacted.hash.filter(|hash| recorded.contains(&(redacted.seq, *hash))) {
+                erased.insert((redacted.seq, hash));
                 continue;
             }
             self.whole.add(VerificationError {
@@ -718,7 +720,7 @@ impl ChainVerifier {
                 actual: Some("a missing payload".to_owned()),
             });
         }
-        let mut kept: Vec<(i64, Hash)> = recorded.into_iter().collect();
+        let mut kept: Vec<(i64, Hash)> = recorded.difference(&erased).copied().collect();
         kept.sort_unstable();
         kept
     }
@@ -738,9 +740,12 @@ pub struct ChainFindings {
 
 impl VerificationReport {
     /// Takes what stands at the seq of a recorded erasure: its hash and whether it has a payload; None where nothing does.
-    /// A record about an entry that is not in the chain says nothing about any payload.
+    /// A record about an entry that is not in the chain says nothing about any payload, and of an entry whose content is
+    /// wrong that is said already.
     pub fn settle_erasure(&mut self, (seq, hash): (i64, Hash), found: Option<(Hash, bool)>) {
-        if found != Some((hash, true)) {
+        let wrong = [ErrorKind::HashMismatch, ErrorKind::MalformedEntry];
+        let said = self.errors.iter().any(|error| error.seq == Some(seq) && wrong.contains(&error.kind));
+        if found != Some((hash, true)) || said {
             return;
         }
         self.add(VerificationError {

@@ -214,7 +214,7 @@ fn lost_ledger(path: &Path) -> Error {
 /// Makes a new, empty ledger, unless another process does so first. It gets its name when it is whole and durable, and its
 /// anchor is: a power cut leaves a ledger or none.
 fn create_ledger_file(path: &Path, id: &str) -> Result<()> {
-    let failed = |error: std::io::Error| Error::Config(format!("{}: {error}", path.display()));
+    let failed = |error: std::io::Error| not_created(path, &error);
     // A link leads to where the file is, or is to be.
     let target = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let path = target.as_path();
@@ -250,6 +250,14 @@ fn create_ledger_file(path: &Path, id: &str) -> Result<()> {
         files::remove_if_there(&unfinished).map_err(failed)?;
     }
     created
+}
+
+/// A place that is wrong is the caller's to mend; a disk that is full or failing is not.
+fn not_created(path: &Path, error: &std::io::Error) -> Error {
+    use ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem};
+    let place = [AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied, ReadOnlyFilesystem];
+    let message = format!("creating {}: {error}", path.display());
+    if place.contains(&error.kind()) { Error::Config(message) } else { Error::Database(message) }
 }
 
 /// A file with two names has two write-ahead logs, of which each user would know one.

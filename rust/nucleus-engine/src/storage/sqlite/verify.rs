@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use nucleus_core::index_sum::SumKey;
 use nucleus_core::verify::{ChainFindings, ChainVerifier, Checks, RangeReport, RangeVerifier};
 use nucleus_core::{ErrorKind, Hash, VerificationError, VerificationReport};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 
 use super::attended::{Course, attended};
 use super::connect::Doing;
@@ -336,9 +336,11 @@ fn payload_at(connection: &Connection, seq: i64) -> Result<Option<(Hash, bool)>>
     let doing = "looking at an entry that is recorded as erased";
     let sql = "SELECT hash, payload IS NOT NULL FROM entries NOT INDEXED WHERE seq = ?1";
     let mut statement = connection.prepare_cached(sql).doing(doing)?;
-    let found =
-        statement.query_row([seq], |row| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?))).optional().doing(doing)?;
-    Ok(found.and_then(|(hash, has_payload)| Some((Hash(hash.try_into().ok()?), has_payload))))
+    let mut rows = statement.query([seq]).doing(doing)?;
+    let Some(row) = rows.next().doing(doing)? else { return Ok(None) };
+    // A hash of another type or length is no hash.
+    let hash = row.get_ref(0).doing(doing)?.as_blob().ok().and_then(|hash| hash.try_into().ok()).map(Hash);
+    Ok(hash.zip(Some(row.get(1).doing(doing)?)))
 }
 
 fn index_fault(what: String) -> VerificationError {
