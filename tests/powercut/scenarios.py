@@ -88,14 +88,14 @@ def _append_some_and_die(path: Path, marks: Marks) -> None:
 
 def _append_past_checkpoints(path: Path, marks: Marks) -> None:
     with open_ledger(path) as ledger:
-        for first in range(0, 800, 20):
+        for first in range(0, 1_200, 20):
             _append(ledger, marks, 4, first)
             marks.appended(*ledger.append_batch([_big_note(n) for n in range(first + 4, first + 20)], context=ALICE))
 
 
 def _append_normal_past_checkpoints(path: Path, marks: Marks) -> None:
     with _open_normal(path) as ledger:
-        for first in range(0, 800, 20):
+        for first in range(0, 1_200, 20):
             _append(ledger, marks, 4, first)
             marks.appended(*ledger.append_batch([_big_note(n) for n in range(first + 4, first + 20)], context=ALICE))
 

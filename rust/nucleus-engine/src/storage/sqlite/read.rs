@@ -2,11 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use nucleus_core::{ChainEntry, Hash};
+use nucleus_core::{ChainEntry, ErrorKind, Hash};
 use rusqlite::{Connection, Row};
 
 use super::connect::Doing;
-use super::rows::{COLUMNS, check_follows, check_neighbours, read_entry, read_head, refuse_gap};
+use super::rows::{COLUMNS, bad_entry, check_follows, check_neighbours, read_entry, read_head, refuse_gap};
 use super::{SqliteStorage, committed_below};
 use crate::error::Result;
 use crate::storage::Stats;
@@ -23,8 +23,17 @@ impl SqliteStorage {
         hash: &Hash,
     ) -> Result<Option<ChainEntry>> {
         for seq in seqs {
-            let found = self
-                .entry_where(connection, *seq, |row| Ok(row.get_ref(2)?.as_blob().ok() == Some(hash.0.as_slice())))?;
+            let found = self.entry_where(connection, *seq, |row| {
+                let stored = row.get_ref(2).doing("reading an entry")?.as_blob().unwrap_or_default();
+                if stored == hash.0 {
+                    return Ok(true);
+                }
+                // The look-up knows an entry here whose hash begins like this one: it had another hash before.
+                match <[u8; 32]>::try_from(stored) {
+                    Ok(stored) if Hash(stored).prefix() == hash.prefix() => Ok(false),
+                    _ => Err(bad_entry(ErrorKind::HashMismatch, *seq, None)),
+                }
+            })?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -37,7 +46,7 @@ impl SqliteStorage {
         &self,
         connection: &Connection,
         seq: i64,
-        wanted: impl FnOnce(&Row<'_>) -> rusqlite::Result<bool>,
+        wanted: impl FnOnce(&Row<'_>) -> Result<bool>,
     ) -> Result<Option<ChainEntry>> {
         let doing = "reading an entry";
         let sql = format!("SELECT {COLUMNS} FROM entries NOT INDEXED WHERE seq = ?1");
@@ -46,7 +55,7 @@ impl SqliteStorage {
         let Some(row) = rows.next().doing(doing)? else {
             return refuse_gap(connection, seq).map(|()| None);
         };
-        if !wanted(row).doing(doing)? {
+        if !wanted(row)? {
             return Ok(None);
         }
         let entry = read_entry(row, &self.ledger_hash)?;

@@ -181,7 +181,7 @@ pub(super) fn check_neighbours(connection: &Connection, entry: &ChainEntry) -> R
     Err(bad_entry(ErrorKind::ChainLinkBroken, seq, Some(entry.record.id.clone())))
 }
 
-fn bad_entry(kind: ErrorKind, seq: i64, record_id: Option<String>) -> Error {
+pub(super) fn bad_entry(kind: ErrorKind, seq: i64, record_id: Option<String>) -> Error {
     let mut report = VerificationReport::default();
     report.add(VerificationError { kind, seq: Some(seq), record_id, expected: None, actual: None });
     Error::integrity("an entry was altered after it was written", report)

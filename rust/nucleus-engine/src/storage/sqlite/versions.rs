@@ -13,7 +13,7 @@ use super::connect::Doing;
 use super::lookup::{Extent, Key, Span};
 use super::rows::refuse_gap;
 use crate::access::{Viewer, is_own_stream};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::query::Order;
 
 /// Candidates looked at together: nearly always there is one, and an id may have any number.
@@ -383,7 +383,10 @@ impl<'a> Versions<'a> {
 
     pub(super) fn entry_with_id(&self, seq: i64, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
         self.storage.entry_where(self.connection, seq, |row| {
-            let is = |column, text: &str| Ok::<_, rusqlite::Error>(row.get_ref(column)?.as_str().ok() == Some(text));
+            let is = |column, text: &str| {
+                let value = row.get_ref(column).doing("reading an entry")?;
+                Ok::<_, Error>(value.as_str().ok() == Some(text))
+            };
             Ok(is(4, id)? && stream.map_or(Ok(true), |stream| is(5, stream))?)
         })
     }
