@@ -115,7 +115,7 @@ def test_ignored_syncs_of_everything_are_found(recorded: Record) -> None:
 
 
 def test_an_anchor_that_is_not_synced_is_found(recorded: Record) -> None:
-    """The anchor's name is durable, its content is not: a sound ledger would be refused. It is synced under another name."""
+    """The anchor's name is durable, its content is not: a sound ledger would be refused. It is synced unfinished."""
     settings = Settings(CONTROL_IMAGES, SEED, ignores_sync=lambda name: name.endswith((".anchor", ".unfinished")))
     assert run(recorded(CONTROL), settings).kinds()["refused"]
 

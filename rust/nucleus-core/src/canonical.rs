@@ -271,9 +271,10 @@ mod tests {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(!is_nested_too_deep(&nested(MAX_DEPTH)));
         assert!(is_nested_too_deep(&nested(MAX_DEPTH + 1)));
-        assert!(is_nested_too_deep(&"[{".repeat(MAX_DEPTH)));
+        assert!(is_nested_too_deep(&"[{".repeat(MAX_DEPTH + 1)));
         let brackets = "[".repeat(1000);
-        for text in [format!("[\"{brackets}\"]"), format!("[\"\\\"{brackets}\\\\\"]"), "[],".repeat(1000)] {
+        let quoted = [format!(r#"["{brackets}"]"#), format!(r#"["\"{brackets}\\"]"#), "[],".repeat(1000)];
+        for text in quoted {
             assert!(!is_nested_too_deep(&text), "{text}");
         }
     }
