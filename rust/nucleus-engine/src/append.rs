@@ -456,3 +456,40 @@ fn caller_members(meta: Option<&CanonicalJson>) -> Vec<(String, &str)> {
     members.retain(|(key, _)| key != "recorded_at" && key != "requester_oid");
     members
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a failure here is a failed test
+mod tests {
+    use nucleus_core::Hash;
+    use nucleus_core::entry::commit_payload;
+
+    use super::*;
+
+    fn entries(count: usize) -> Vec<ChainEntry> {
+        let mut linker = Linker::new("ledger", None);
+        let payload = Some(CanonicalJson::from_canonical("{}"));
+        let record = Record { id: "r".to_owned(), stream: "s".to_owned(), timestamp: 1, payload, meta: None };
+        let commitment = commit_payload(&record, &[0; 16]);
+        (0..count).map(|_| linker.link(record.clone(), [0; 16], commitment)).collect()
+    }
+
+    #[test]
+    fn a_caller_is_told_of_their_own_entries_in_doubt() {
+        let all = entries(3);
+        let hashes: Vec<Hash> = all.iter().map(|entry| entry.hash).collect();
+        let doubt = Error::CommitInDoubt { message: "the disk".to_owned(), first_seq: 0, hashes };
+        let own = Appended { entries: all[1..2].to_vec(), first_seq: 1, ..Appended::default() };
+        match of_own_entries(&doubt, own) {
+            Err(Error::CommitInDoubt { first_seq, hashes, .. }) => {
+                assert_eq!((first_seq, hashes), (1, vec![all[1].hash]))
+            }
+            other => panic!("{other:?}"),
+        }
+        // What was there before is there.
+        let before = Appended { entries: all[..1].to_vec(), first_seq: 1, ..Appended::default() };
+        assert_eq!(of_own_entries(&doubt, before).unwrap().entries, all[..1]);
+        let own = Appended { entries: all, ..Appended::default() };
+        let failed = of_own_entries(&Error::Database("full".to_owned()), own);
+        assert!(matches!(failed, Err(Error::Database(_))));
+    }
+}

@@ -16,10 +16,10 @@ use nucleus_core::verify::Row as EntryRow;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
-use super::committed_below;
 use super::connect::Doing;
 use super::lookup::{Key, indexed_below};
 use super::rows::{COLUMNS, verify_row};
+use super::{Snapshot, committed_below};
 use crate::error::Result;
 use crate::storage::FieldIndex;
 
@@ -218,7 +218,7 @@ pub(super) enum Walk {
 }
 
 /// Walks through an index. Rows of entries from `planned_below` on, which others have appended since, are compared with those
-/// entries at once: all in one snapshot, which the caller may have begun.
+/// entries at once: all in one snapshot, where the caller has begun one in theirs.
 pub(super) fn walk(
     connection: &Connection,
     derived: &Derived,
@@ -227,6 +227,7 @@ pub(super) fn walk(
     fields: &FieldsByStream,
 ) -> Result<Walk> {
     let doing = "reading an index for verification";
+    let _snapshot = if connection.is_autocommit() { Some(Snapshot::begin(connection)?) } else { None };
     let mut statement = connection.prepare_cached(&derived.select()).doing(doing)?;
     let columns = statement.column_count();
     let (mut planned, mut later) = (IndexSum::default(), IndexSum::default());

@@ -191,3 +191,55 @@ fn replaced(path: &Path, what: &str) -> Error {
         path.display()
     ))
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)] // a failure here is a failed test
+mod tests {
+    use super::*;
+
+    const PAGE_BYTES: u64 = 4096;
+
+    /// A log of so many frames under these salts.
+    fn log(salts: u8, frames: u64) -> Vec<u8> {
+        let mut log = vec![0x37, 0x7F, 0x06, 0x82];
+        log.resize(16, 0);
+        log.extend([salts; 8]);
+        log.resize(WAL_HEADER_BYTES as usize, 0);
+        for _ in 0..frames {
+            let mut frame = vec![0; (WAL_FRAME_HEADER_BYTES + PAGE_BYTES) as usize];
+            frame[8..16].fill(salts);
+            log.extend(frame);
+        }
+        log
+    }
+
+    fn watch(directory: &Path) -> (FileWatch, PathBuf) {
+        let path = directory.join("ledger.db");
+        std::fs::write(&path, [0; 100]).unwrap();
+        let wal_path = directory.join("ledger.db-wal");
+        std::fs::write(&wal_path, log(1, 10)).unwrap();
+        (FileWatch::new(&path, PAGE_BYTES).unwrap(), wal_path)
+    }
+
+    #[test]
+    fn a_log_that_others_began_anew_right_after_a_commit_is_no_fault() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut watch, wal_path) = watch(directory.path());
+        // The commit left ten frames; before the log is looked at, another process has emptied it and written two.
+        std::fs::write(&wal_path, log(2, 2)).unwrap();
+        watch.committed(10).unwrap();
+        watch.check().unwrap();
+        std::fs::write(&wal_path, log(2, 3)).unwrap();
+        watch.check().unwrap();
+    }
+
+    #[test]
+    fn a_log_that_lost_what_was_committed_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let (mut watch, wal_path) = watch(directory.path());
+        watch.committed(10).unwrap();
+        watch.check().unwrap();
+        std::fs::write(&wal_path, log(1, 9)).unwrap();
+        assert!(matches!(watch.check(), Err(Error::StorageReplaced(_))));
+    }
+}

@@ -267,9 +267,7 @@ impl Versions<'_> {
         let mut chunk = filters.limit.saturating_add(1).min(MOST_CANDIDATES);
         loop {
             let (seqs, complete) = self.next_candidates(&candidates.ids, span, filters.order, chunk)?;
-            if filters.id.is_some() {
-                self.refuse_gaps(&seqs)?;
-            }
+            self.refuse_gaps(&seqs)?;
             if !self.run(&sql, &candidates.values(&seqs, complete), visit)? || complete == span {
                 return Ok(());
             }
