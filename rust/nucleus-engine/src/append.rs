@@ -481,7 +481,7 @@ mod tests {
         let own = Appended { entries: all[1..2].to_vec(), first_seq: 1, ..Appended::default() };
         match of_own_entries(&doubt, own) {
             Err(Error::CommitInDoubt { first_seq, hashes, .. }) => {
-                assert_eq!((first_seq, hashes), (1, vec![all[1].hash]))
+                assert_eq!((first_seq, hashes), (1, vec![all[1].hash]));
             }
             other => panic!("{other:?}"),
         }
