@@ -352,6 +352,13 @@ fn open_writable(connector: Connector, path: &Path, id: Option<&str>) -> Result<
             Anchor::replace(path, mode, &schema::ledger_info(&connection, path)?, None)?;
         }
     }
+    // SQLite opens for reading what it may not, or cannot, write: then each append would fail.
+    if connection.is_readonly("main").map_err(|error| opening(path, &error))? {
+        return Err(Error::Database(format!(
+            "{} cannot be written: make it writable for this user, or open it with read_only=True",
+            path.display()
+        )));
+    }
     use_write_ahead_log(&connection, path, connector.busy_timeout)?;
     if matches!(contents, Contents::Ledger { version } if version < SCHEMA_VERSION) {
         schema::migrate(&mut connection, path)?;
