@@ -3,11 +3,12 @@
 import ctypes
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from blake3 import blake3
 from tests.storage import writers
 from tests.storage.acknowledged import Account
 from tests.storage.children import Child, run, say
@@ -364,3 +365,16 @@ def test_backup_is_for_the_owner_alone_and_never_over_a_file(sample: Path, tmp_p
     assert _mode(target) == 0o600
     with open_ledger(target) as ledger:
         assert read_all(ledger) == entries
+
+
+@pytest.mark.parametrize("name", ["ledger.db", "ledger.db.anchor"])
+@pytest.mark.parametrize("plant", [Path.symlink_to, Path.hardlink_to])
+def test_names_of_unfinished_files_lead_nowhere(tmp_path: Path, name: str, plant: Callable[[Path, Path], None]) -> None:
+    """Where others may write to the directory, they could make a name that is known beforehand lead to another file."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"content")
+    plant(tmp_path / f".nucleus-{blake3(name.encode()).hexdigest()[:16]}.unfinished", victim)
+    with pytest.raises(NucleusError):
+        open_ledger(tmp_path / "ledger.db").close()
+    assert victim.read_bytes() == b"content"
+    assert not (tmp_path / "ledger.db").exists()

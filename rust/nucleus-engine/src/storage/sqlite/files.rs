@@ -1,9 +1,10 @@
 //! Files that come into being whole: made under another name, made durable, then given their own.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions, TryLockError};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nucleus_core::Hash;
 
@@ -24,12 +25,31 @@ pub(super) fn unfinished_path(path: &Path) -> PathBuf {
 }
 
 /// The empty file at a path that [`unfinished_path`] gave, with exactly this mode, for the caller alone: others who make the
-/// same file wait until this one is dropped or [`finish`]ed.
+/// same file wait until this one is dropped or [`finish`]ed, for ten seconds at most.
 pub(super) fn create_unfinished(path: &Path, mode: u32) -> io::Result<File> {
-    const TRIES: u32 = 1_000;
+    const TRIES: u32 = 2_000;
+    const PAUSE: Duration = Duration::from_millis(5);
     for _ in 0..TRIES {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(mode).open(path)?;
-        file.lock()?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(mode)
+            // The name is known beforehand: where others may write, it could be made to lead to another file.
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)?;
+        if file.metadata()?.nlink() > 1 {
+            return Err(io::Error::other(format!("{} is another name of some file; remove it", path.display())));
+        }
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                std::thread::sleep(PAUSE);
+                continue;
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
         // Whoever held the lock before has given the file its name, or taken it away.
         if std::fs::metadata(path).is_ok_and(|there| is_same(&there, &file)) {
             file.set_len(0)?;
@@ -38,7 +58,10 @@ pub(super) fn create_unfinished(path: &Path, mode: u32) -> io::Result<File> {
             return Ok(file);
         }
     }
-    Err(io::Error::new(io::ErrorKind::ResourceBusy, "others keep making the same file"))
+    Err(io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "another process is making the same file; try again when it has ended",
+    ))
 }
 
 fn is_same(there: &Metadata, file: &File) -> bool {
