@@ -26,7 +26,7 @@ class BareScan:
 @cache
 def bare_scan_binary() -> Path:
     """Build ``bare_scan`` with optimisation, once, and return where cargo put it."""
-    command = ["cargo", "build", "--release", "--package=nucleus-engine", "--example=bare_scan"]
+    command = ["cargo", "build", "--release", "--package=nucleus-sqlite", "--example=bare_scan"]
     build = subprocess.run(
         [*command, "--message-format=json-render-diagnostics"],
         cwd=REPOSITORY,

@@ -10,7 +10,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 _CRATES: dict[str, set[str]] = {
     "nucleus-core": set(),
     "nucleus-engine": {"nucleus-core"},
-    "nucleus-python": {"nucleus-core", "nucleus-engine"},
+    "nucleus-sqlite": {"nucleus-core", "nucleus-engine"},
+    "nucleus-python": {"nucleus-core", "nucleus-engine", "nucleus-sqlite"},
 }
 
 
@@ -21,7 +22,7 @@ def test_crates_depend_downwards_only(crate: str) -> None:
     names = {name for table in tables for name in table}
     assert {name for name in names if name.startswith("nucleus-")} == _CRATES[crate]
     assert ("pyo3" in names) == (crate == "nucleus-python")
-    assert ("rusqlite" in names) == (crate == "nucleus-engine")
+    assert ("rusqlite" in names) == (crate == "nucleus-sqlite")
 
 
 def test_python_neither_hashes_nor_opens_databases() -> None:

@@ -91,25 +91,44 @@ impl Linker {
         self.head
     }
 
-    /// Makes the next entry. `payload_hash` is the commitment of `salt` and the record's payload: it does not depend
-    /// on the chain, so callers compute it before they take any lock.
-    pub fn link(&mut self, record: Record, salt: Salt, payload_hash: Hash) -> ChainEntry {
-        let seq = self.head.map_or(0, |head| head.seq + 1);
-        let prev_hash = self.head.map(|head| head.hash);
+    /// What stands before the first entry.
+    pub fn ledger_hash(&self) -> &Hash {
+        &self.ledger_hash
+    }
+
+    /// Makes an entry the next one: sets its seq, links and hashes it. Everything else must be there: `payload_hash`, the
+    /// commitment, does not depend on the chain, so callers compute it before they take any lock. An entry may be placed
+    /// anew.
+    pub fn place(&mut self, entry: &mut ChainEntry) {
+        entry.seq = self.head.map_or(0, |head| head.seq + 1);
+        entry.prev_hash = self.head.map(|head| head.hash);
         self.header.clear();
         Header {
             format: FORMAT,
-            id: &record.id,
-            meta: record.meta.as_ref().map(CanonicalJson::as_str),
-            payload_hash: &payload_hash,
-            seq,
-            stream: &record.stream,
-            timestamp: record.timestamp,
+            id: &entry.record.id,
+            meta: entry.record.meta.as_ref().map(CanonicalJson::as_str),
+            payload_hash: &entry.payload_hash,
+            seq: entry.seq,
+            stream: &entry.record.stream,
+            timestamp: entry.record.timestamp,
         }
         .write(&mut self.header);
-        let hash = entry_hash(&prev_hash.unwrap_or(self.ledger_hash), &self.header);
-        self.head = Some(Head { seq, hash });
-        ChainEntry { seq, format: FORMAT, hash, prev_hash, salt: Some(salt), payload_hash, record }
+        entry.hash = entry_hash(&entry.prev_hash.unwrap_or(self.ledger_hash), &self.header);
+        self.follow(entry);
+    }
+
+    /// Goes on behind an entry that stands in its place.
+    pub fn follow(&mut self, entry: &ChainEntry) {
+        self.head = Some(Head { seq: entry.seq, hash: entry.hash });
+    }
+
+    /// Makes the next entry of a record. `payload_hash` is the commitment of `salt` and the record's payload.
+    pub fn link(&mut self, record: Record, salt: Salt, payload_hash: Hash) -> ChainEntry {
+        let hash = Hash([0; 32]);
+        let mut entry =
+            ChainEntry { seq: 0, format: FORMAT, hash, prev_hash: None, salt: Some(salt), payload_hash, record };
+        self.place(&mut entry);
+        entry
     }
 }
 

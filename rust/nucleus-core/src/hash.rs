@@ -43,12 +43,6 @@ impl Hash {
         }
         digits
     }
-
-    /// The first 8 bytes as a big-endian signed integer: the key of the look-up by hash.
-    pub fn prefix(&self) -> i64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        i64::from_be_bytes([a, b, c, d, e, f, g, h])
-    }
 }
 
 fn lower_hex_digit(byte: u8) -> Option<u8> {
@@ -104,8 +98,8 @@ pub enum Domain {
     Payload,
     /// `prev || header`, see [`entry_hash`].
     Entry,
-    /// A record id, see [`record_id_prefix`].
-    RecordId,
+    /// Plain BLAKE3, of no domain: not part of any entry's hash.
+    Plain,
 }
 
 /// Hashes independent messages of one domain; `hashes` has the length of `messages`.
@@ -128,7 +122,7 @@ impl Domain {
         let mut hasher = match self {
             Self::Payload => Hasher::new_from_context_key(&PAYLOAD_KEY),
             Self::Entry => Hasher::new_from_context_key(&ENTRY_KEY),
-            Self::RecordId => Hasher::new(),
+            Self::Plain => Hasher::new(),
         };
         hasher.update(message);
         Hash(*hasher.finalize().as_bytes())
@@ -145,14 +139,9 @@ impl Domain {
         match self {
             Self::Payload => derived(&PAYLOAD_KEY),
             Self::Entry => derived(&ENTRY_KEY),
-            Self::RecordId => Keying { words: IV, flags: 0 },
+            Self::Plain => Keying { words: IV, flags: 0 },
         }
     }
-}
-
-/// The first 8 bytes of the plain BLAKE3 of a record id, big-endian: the key of the look-up by id.
-pub fn record_id_prefix(record_id: &str) -> i64 {
-    Hash(*blake3::hash(record_id.as_bytes()).as_bytes()).prefix()
 }
 
 /// The parts that an entry's header is made of.
@@ -211,7 +200,7 @@ mod tests {
             messages in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..1100), 0..20),
         ) {
             let slices: Vec<&[u8]> = messages.iter().map(Vec::as_slice).collect();
-            for domain in [Domain::Payload, Domain::Entry, Domain::RecordId] {
+            for domain in [Domain::Payload, Domain::Entry, Domain::Plain] {
                 let mut hashes = vec![Hash([0; 32]); slices.len()];
                 hash_batch(domain, &slices, &mut hashes);
                 let alone: Vec<Hash> = slices.iter().map(|message| domain.hash(message)).collect();

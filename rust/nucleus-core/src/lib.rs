@@ -7,7 +7,6 @@ pub mod canonical;
 pub mod entry;
 pub mod error;
 pub mod hash;
-pub mod index_sum;
 pub mod json;
 mod lanes;
 pub mod oid;

@@ -14,7 +14,6 @@ use crate::canonical::{CanonicalJson, is_canonical, is_nested_too_deep, members}
 use crate::entry::{ChainEntry, Head};
 use crate::error::shortened;
 use crate::hash::{Domain, Hash, Header, hash_batch, ledger_hash};
-use crate::index_sum::{IndexSum, SumKey};
 use crate::record::{MAX_ID_BYTES, MAX_STREAM_BYTES};
 use crate::{FORMAT, MAX_SAFE_INTEGER, REDACTION_ID_PREFIX, REDACTIONS_STREAM};
 
@@ -169,6 +168,15 @@ impl VerificationReport {
         }
     }
 
+    /// Adds the faults of another look at the same ledger.
+    pub fn append(&mut self, other: Self) {
+        for (kind, count) in other.counts {
+            *self.counts.entry(kind).or_default() += count;
+        }
+        let room = MAX_ERRORS_KEPT - self.errors.len().min(MAX_ERRORS_KEPT);
+        self.errors.extend(other.errors.into_iter().take(room));
+    }
+
     /// Checks the end of the chain against what is known from elsewhere.
     pub fn expect_end(&mut self, expected_head: Option<&Hash>, expected_length: Option<u64>) {
         let seq = self.head.map(|head| head.seq as i64);
@@ -236,7 +244,7 @@ pub struct Row<'a> {
     pub meta: Option<&'a str>,
 }
 
-/// What a verification looks at besides the chain itself.
+/// How a verification looks at a chain.
 #[derive(Debug, Clone, Copy)]
 pub struct Checks<'a> {
     /// Id of the ledger that the chain must belong to.
@@ -245,19 +253,6 @@ pub struct Checks<'a> {
     pub canonical_form: bool,
     /// Whether an entry that is not redacted may carry its payload hash, as an exported one does.
     pub payload_hash_claimed: bool,
-    /// Sum the look-up keys of all entries below this seq.
-    pub indexed_below: i64,
-    /// Key of those sums.
-    pub sum_key: SumKey,
-}
-
-/// Sums over the look-up keys of entries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct IndexSums {
-    /// Over (prefix of the entry hash, seq).
-    pub by_hash: IndexSum,
-    /// Over (prefix of the hash of the record id, seq).
-    pub by_id: IndexSum,
 }
 
 /// An entry at the border of a range.
@@ -308,7 +303,6 @@ pub struct RangeReport {
     redacted: Vec<Redacted>,
     /// What the entries of the stream `redactions` say was erased: seq and hash.
     recorded: Vec<(i64, Hash)>,
-    sums: IndexSums,
 }
 
 #[derive(Debug)]
@@ -469,7 +463,6 @@ impl<'a> RangeVerifier<'a> {
         let pending = std::mem::take(&mut self.pending);
         let payload_hashes = self.hash_payloads(&pending);
         let entry_hashes = self.hash_entries(&pending, &payload_hashes);
-        self.sum_index_keys(&pending);
         for ((row, payload_hash), entry_hash) in pending.iter().zip(&payload_hashes).zip(&entry_hashes) {
             self.check(row, payload_hash, entry_hash);
         }
@@ -527,24 +520,6 @@ impl<'a> RangeVerifier<'a> {
         let mut hashes = [Hash([0; 32]); BATCH_ROWS];
         hash_batch(Domain::Entry, &messages[..pending.len()], &mut hashes[..pending.len()]);
         hashes
-    }
-
-    fn sum_index_keys(&mut self, pending: &[Pending]) {
-        let mut messages: [&[u8]; BATCH_ROWS] = [&[]; BATCH_ROWS];
-        let mut rows = 0;
-        for row in pending.iter().take_while(|row| row.seq < self.checks.indexed_below) {
-            messages[rows] = self.texts[row.record_id.clone()].as_bytes();
-            rows += 1;
-        }
-        let mut hashes = [Hash([0; 32]); BATCH_ROWS];
-        hash_batch(Domain::RecordId, &messages[..rows], &mut hashes[..rows]);
-        let key = &self.checks.sum_key;
-        for (row, id_hash) in pending.iter().zip(&hashes[..rows]) {
-            if let Some(hash) = row.hash {
-                self.report.sums.by_hash.add(key, hash.prefix(), row.seq);
-            }
-            self.report.sums.by_id.add(key, id_hash.prefix(), row.seq);
-        }
     }
 
     fn check(&mut self, row: &Pending, payload_hash: &Hash, entry_hash: &Hash) {
@@ -661,8 +636,6 @@ impl ChainVerifier {
         whole.errors.extend(range.errors.into_iter().take(MAX_ERRORS_KEPT.saturating_sub(whole.errors.len())));
         whole.redacted.extend(range.redacted);
         whole.recorded.extend(range.recorded);
-        whole.sums.by_hash += range.sums.by_hash;
-        whole.sums.by_id += range.sums.by_id;
     }
 
     fn begin(&mut self, first: &Edge, record_id: &str) {
@@ -700,7 +673,7 @@ impl ChainVerifier {
             timestamp_regressions: whole.timestamp_regressions,
             end_checked_by: None,
         };
-        ChainFindings { report, sums: whole.sums, not_erased: kept }
+        ChainFindings { report, not_erased: kept }
     }
 
     /// Reports erasures without a record; answers the records without an erasure.
@@ -727,12 +700,10 @@ impl ChainVerifier {
 }
 
 /// What a whole chain came to.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ChainFindings {
     /// The report.
     pub report: VerificationReport,
-    /// Sums over the look-up keys.
-    pub sums: IndexSums,
     /// Seq and hash of what was erased by the word of the stream `redactions`, and was not found erased: its payload is
     /// there, or another entry is. Whoever can read single entries settles which, with [`VerificationReport::settle_erasure`].
     pub not_erased: Vec<(i64, Hash)>,
@@ -761,13 +732,7 @@ impl VerificationReport {
 /// Verifies a whole chain held in memory, seq 0 first, on all threads of the current rayon pool.
 pub fn verify_chain(entries: &[ChainEntry], ledger_id: &str) -> VerificationReport {
     const ENTRIES_PER_RANGE: usize = 4096;
-    let checks = Checks {
-        ledger_id,
-        canonical_form: true,
-        payload_hash_claimed: true,
-        indexed_below: 0,
-        sum_key: SumKey([0; 4]),
-    };
+    let checks = Checks { ledger_id, canonical_form: true, payload_hash_claimed: true };
     let ranges: Vec<RangeReport> = entries
         .par_chunks(ENTRIES_PER_RANGE)
         .map(|range| {

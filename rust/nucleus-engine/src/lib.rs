@@ -1,33 +1,35 @@
-//! The ledger engine: appends, queries, verification and redaction over a storage backend.
+//! The ledger engine: the rules of appends, queries, verification, redaction, modules and access, over a storage.
 //!
 //! One [`LedgerEngine`] is one open ledger. It shares nothing with any other, holds no global state and may be used
-//! from many threads at once.
+//! from many threads at once. It knows no database and no files: those implement the ports in [`store`].
+//!
+//! Modules depend on one another in one direction: `model` on nothing; `env` and `store` on it; `access` and `module` on
+//! those; `ledger` on all.
 
 pub mod access;
-mod append;
-mod clock;
-mod config;
-mod engine;
-mod error;
+pub mod env;
+mod ledger;
+pub mod model;
 pub mod module;
-mod prepare;
-mod query;
-pub mod storage;
+pub mod store;
 
 pub use access::{AccessConfig, Creation};
-pub use config::{Durability, LedgerConfig, SqliteConfig, StorageConfig};
-pub use engine::{AppendOptions, LedgerEngine};
-pub use error::{Error, Result};
-pub use module::{Module, ModuleConfig, ModuleContext, ModuleFactory, ModuleInfo, ModuleRegistry};
-pub use prepare::NewRecord;
-pub use query::{Cursor, Order, QueryFilters, QueryPage, Status};
-pub use storage::{FieldIndex, FieldValues, Progress, Stats};
+pub use env::Environment;
+pub use ledger::{DEFAULT_MAX_RECORD_BYTES, LedgerConfig, LedgerEngine, check_ledger_id, verify_storage};
+pub use model::{
+    AppendOptions, Cursor, Error, FieldIndex, FieldValues, NewRecord, Order, Progress, QueryFilters, QueryPage, Result,
+};
+pub use module::{Module, ModuleConfig, ModuleContext, ModuleFactory, ModuleInfo, ModuleRegistry, Status};
+pub use store::{Stats, Storage};
 
 /// Verifies a whole chain held in memory, seq 0 first.
 ///
 /// It has threads of its own for the time of the call: a shared pool would not survive a fork of the process.
+///
+/// # Errors
+/// `Config` where the id cannot be a ledger's.
 pub fn verify_chain(entries: &[nucleus_core::ChainEntry], ledger_id: &str) -> Result<nucleus_core::VerificationReport> {
-    config::check_ledger_id(ledger_id)?;
+    check_ledger_id(ledger_id)?;
     let pool = rayon::ThreadPoolBuilder::new()
         .build()
         .map_err(|error| Error::Config(format!("no threads to verify with: {error}")))?;

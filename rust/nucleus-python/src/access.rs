@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use nucleus_core::InvalidRecord;
-use nucleus_engine::access::{End, Grant, GrantRequest, Moment, Period, Resource, Scope};
+use nucleus_engine::access::{End, Moment, Period};
+use nucleus_engine::model::{Grant, GrantRequest, Resource, Scope};
 use nucleus_engine::{Error, LedgerEngine};
 use pyo3::prelude::*;
 use pyo3::types::PyList;

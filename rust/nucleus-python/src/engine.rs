@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use nucleus_core::{CanonicalJson, InvalidRecord};
 use nucleus_engine::{
-    AccessConfig, AppendOptions, Durability, Error, FieldValues, LedgerConfig, LedgerEngine, QueryFilters,
-    SqliteConfig, Status, StorageConfig,
+    AccessConfig, AppendOptions, Environment, Error, FieldValues, LedgerConfig, LedgerEngine, QueryFilters, Status,
+    Storage,
 };
+use nucleus_sqlite::{Durability, SqliteConfig, SqliteStorage};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 
@@ -150,10 +151,6 @@ impl Engine {
                 }
             };
             let busy_timeout = Duration::from_millis(busy_timeout_ms.0.min(i32::MAX as u64));
-            let storage = match path {
-                None => StorageConfig::Memory,
-                Some(path) => StorageConfig::Sqlite(SqliteConfig { path, read_only, durability, busy_timeout }),
-            };
             let access = match access {
                 None => None,
                 Some((administrator_oid, creation, kinds_as_stored)) => {
@@ -168,9 +165,20 @@ impl Engine {
                 expected_length: expected_length.map(|count| count.0),
                 modules,
                 access,
-                ..LedgerConfig::new(id, storage)
             };
-            LedgerEngine::open(&config, &factory, progress)
+            config.validate()?;
+            let environment = Environment::system();
+            let storage: Arc<dyn Storage> = match (path, &id) {
+                (None, None) => {
+                    return Err(Error::Config("a ledger in memory is always new: give it an id".to_owned()));
+                }
+                (None, Some(id)) => Arc::new(SqliteStorage::in_memory(id, &environment)?),
+                (Some(path), id) => {
+                    let sqlite = SqliteConfig { path, read_only, durability, busy_timeout };
+                    Arc::new(SqliteStorage::open(&sqlite, id.as_deref(), accept_rollback, &environment)?)
+                }
+            };
+            LedgerEngine::open(storage, &config, &factory, environment, progress)
         })?;
         Ok(Self { inner: Arc::new(inner), closed: std::sync::atomic::AtomicBool::new(false) })
     }
@@ -287,7 +295,7 @@ impl Engine {
         let payload = payload.map_or(Ok(Vec::new()), payload_filters).map_err(|error| to_python(py, error.into()))?;
         detached(py, || {
             let limit = limit.0 as usize;
-            let query = FieldValues { stream, field, payload: &payload, after, limit, viewer: None };
+            let query = FieldValues { stream, field, payload: &payload, after, limit };
             self.inner.field_values(&query, requester_oid)
         })
     }
@@ -391,7 +399,7 @@ impl Engine {
 
     fn import_entries(&self, py: Python<'_>, entries: &Bound<'_, PyAny>, requester_oid: &str) -> PyResult<u64> {
         let entries = entries_argument(entries)?;
-        detached(py, || self.inner.import(&entries, requester_oid))
+        detached(py, || self.inner.import(entries, requester_oid))
     }
 
     #[pyo3(signature = (path, progress=None))]
@@ -469,13 +477,12 @@ impl QueryArguments<'_, '_> {
             until: self.until.map(|time| time.0),
             payload: self.payload.map_or(Ok(Vec::new()), payload_filters)?,
             latest_only: self.latest_only,
-            status: status.map(|status| (status, now_ms())),
+            tests: status.map_or_else(Vec::new, |status| status.tests(now_ms() / 1000)),
             limit: self.limit.0 as usize,
             offset: self.offset.0,
             cursor: self.cursor.map(str::parse).transpose()?,
             order: self.order.parse()?,
             with_total: self.with_total,
-            viewer: None,
         })
     }
 }

@@ -60,7 +60,7 @@ fn engine_error(py: Python<'_>, error: Error) -> PyResult<PyErr> {
         Error::InvalidRecord(error) => invalid_record(py, &error)?,
         Error::AccessDenied(_) => AccessDeniedError::new_err(message),
         Error::Config(_) => ConfigError::new_err(message),
-        Error::Database(_) => DatabaseError::new_err(message),
+        Error::Store(_) => DatabaseError::new_err(message),
         Error::StorageReplaced(_) => StorageReplacedError::new_err(message),
         Error::Closed => LedgerClosedError::new_err(message),
         Error::Forked { .. } => ForkedLedgerError::new_err(message),

@@ -51,7 +51,7 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("SQLITE_VERSION", nucleus_engine::storage::sqlite::library_version())
+        module.add("SQLITE_VERSION", nucleus_sqlite::library_version())
     }
 }
 

@@ -2,9 +2,9 @@
 
 use nucleus_core::{ACL_GRANTS_STREAM, ChainEntry, Hash};
 
-use super::projection::{Change, Seen, changes};
-use super::{Access, Grant, Meta, Resource, Scope, WHOLE_KIND, record_id_of};
-use crate::error::{Error, Result};
+use super::Access;
+use super::projection::{Seen, changes};
+use crate::model::{Change, Error, Grant, Meta, Resource, Result, Scope, WHOLE_KIND, record_id_of};
 
 /// A time in the ledger's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

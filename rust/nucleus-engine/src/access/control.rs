@@ -8,15 +8,16 @@ use nucleus_core::{
     ACL_GRANTS_STREAM, ChainEntry, Hash, InvalidRecord, REDACTION_ID_PREFIX, REDACTIONS_STREAM, Record,
 };
 
-use super::entries::record_id_of;
-use super::kinds::is_own_stream;
-use super::{
-    AccessConfig, Asker, Creation, Kinds, Meta, ProjectionState, Question, Resource, Scope, Viewer, WHOLE_KIND,
+use super::{AccessConfig, Creation};
+use crate::env::Environment;
+use crate::model::{
+    Authority, Error, Kinds, Meta, ProjectionState, Question, Request, Resource, Result, Rule, RuledStream, Scope,
+    Sight, WHOLE_KIND, is_own_stream, record_id_of,
 };
-use crate::clock::now_ms;
-use crate::error::{Error, Result};
-use crate::module::Request;
-use crate::storage::WriteTransaction;
+use crate::store::Write;
+
+/// What decisions are made by.
+const EVERYTHING: Sight = Sight::Everything(Authority::Rules);
 
 /// Most streams whose kind is not just their own name: every page of a viewer is cut by all of them.
 const MOST_DECLARED_STREAMS: usize = 1_000;
@@ -31,12 +32,20 @@ pub(crate) struct Access {
     creation: Creation,
     kinds: Arc<Kinds>,
     kinds_text: String,
+    /// What holds of the streams of built-in modules in every ledger.
+    built_in: Arc<[RuledStream]>,
+    environment: Environment,
     /// Whether the kinds are those that the file says, and no module's.
     kinds_as_stored: bool,
 }
 
 impl Access {
-    pub(crate) fn new(config: &AccessConfig, kinds: Kinds) -> Result<Self> {
+    pub(crate) fn new(
+        config: &AccessConfig,
+        kinds: Kinds,
+        built_in: Arc<[RuledStream]>,
+        environment: Environment,
+    ) -> Result<Self> {
         check_oid(&config.administrator_oid)
             .map_err(|error| Error::Config(format!("the administrator of access control: {error}")))?;
         let declared = kinds.declared().count();
@@ -50,12 +59,13 @@ impl Access {
         let administrator_oid = config.administrator_oid.clone();
         let kinds_text = kinds.to_text();
         let AccessConfig { creation, kinds_as_stored, .. } = *config;
-        Ok(Self { administrator_oid, creation, kinds: Arc::new(kinds), kinds_text, kinds_as_stored })
+        let kinds = Arc::new(kinds);
+        Ok(Self { administrator_oid, creation, kinds, kinds_text, built_in, environment, kinds_as_stored })
     }
 
     /// The same with the resource kinds that a projection was made with.
     pub(super) fn as_stored(&self, state: &ProjectionState) -> Result<Self> {
-        let kinds = Arc::new(Kinds::from_text(&state.kinds)?);
+        let kinds = Arc::new(Kinds::from_text(&state.kinds, &self.built_in)?);
         Ok(Self { kinds, kinds_text: state.kinds.clone(), ..self.clone() })
     }
 
@@ -81,42 +91,37 @@ impl Access {
         self.administrator_oid == principal_oid
     }
 
-    /// How a requester sees the ledger; None: as it is.
-    pub(crate) fn viewer(&self, requester_oid: &str, now_ms: i64) -> Option<Viewer> {
-        (!self.is_administrator(requester_oid)).then(|| Viewer {
-            principal_oid: Arc::from(requester_oid),
-            now_s: now_ms / 1000,
-            kinds: Arc::clone(&self.kinds),
-        })
+    /// Whether no module but built-in ones declares any of the kinds.
+    pub(crate) fn kinds_are_built_in(&self) -> bool {
+        self.kinds.all_built_in(&self.built_in)
     }
 
-    /// Who asks for an id without naming a stream.
-    pub(crate) fn asker(&self, viewer: Option<Viewer>) -> Asker {
-        Asker { kinds: Arc::clone(&self.kinds), viewer }
+    /// What a requester sees.
+    pub(crate) fn sight(&self, requester_oid: &str, now_ms: i64) -> Sight {
+        if self.is_administrator(requester_oid) {
+            return Sight::Everything(Authority::Administrator);
+        }
+        let (principal_oid, kinds) = (Arc::from(requester_oid), Arc::clone(&self.kinds));
+        Sight::Granted(Rule { principal_oid, now_s: now_ms / 1000, kinds })
     }
 
     /// Whether the requester of a write may read what a record is of.
-    pub(crate) fn may_read(
-        &self,
-        transaction: &mut dyn WriteTransaction,
-        request: &Request,
-        record: &Record,
-    ) -> Result<bool> {
-        let Some(viewer) = self.viewer_now(request) else {
+    pub(crate) fn may_read(&self, transaction: &mut dyn Write, request: &Request, record: &Record) -> Result<bool> {
+        let sight = self.sight_now(request);
+        let Sight::Granted(rule) = &sight else {
             return Ok(true);
         };
         if is_own_stream(&record.stream) {
             // Whoever sees the newest of the entries about one resource sees all of them.
-            return Ok(transaction.latest_by_id(&record.id, Some(&record.stream), Some(&viewer))?.is_some());
+            return Ok(transaction.latest_by_id(&record.id, Some(&record.stream), &sight)?.is_some());
         }
-        let resource = self.kinds.governing(record);
-        resource.map_or(Ok(false), |resource| transaction.allows(&question(request, &resource, Scope::Read)))
+        rule.admits_resource(&record.id, &record.stream, &mut |question| transaction.allows(question))
     }
 
     /// The newest entry of the resource that a record is of, and whether the requester may read it.
     pub(crate) fn newest_of_resource(
         &self,
-        transaction: &mut dyn WriteTransaction,
+        transaction: &mut dyn Write,
         request: &Request,
         record: &Record,
     ) -> Result<Option<(ChainEntry, bool)>> {
@@ -124,7 +129,7 @@ impl Access {
         let streams =
             self.kinds.kind_of(&record.stream).map_or(vec![&*record.stream], |kind| self.kinds.streams_of(kind));
         for stream in streams {
-            let found = transaction.latest_by_id(&record.id, Some(stream), None)?;
+            let found = transaction.latest_by_id(&record.id, Some(stream), &EVERYTHING)?;
             newest = found.into_iter().chain(newest).max_by_key(|entry| entry.seq);
         }
         let Some(entry) = newest else { return Ok(None) };
@@ -133,8 +138,18 @@ impl Access {
     }
 
     /// How the requester of a write sees the ledger at the moment of the decision.
-    pub(crate) fn viewer_now(&self, request: &Request) -> Option<Viewer> {
-        self.viewer(&request.requester_oid, second_of(request) * 1000)
+    pub(crate) fn sight_now(&self, request: &Request) -> Sight {
+        self.sight(&request.requester_oid, self.second_of(request) * 1000)
+    }
+
+    fn question<'a>(&self, request: &'a Request, resource: &'a Resource, scope: Scope) -> Question<'a> {
+        Question { principal_oid: &request.requester_oid, resource, scope, now_s: self.second_of(request) }
+    }
+
+    /// The second by which a request is decided: that of the decision, not that of the call, which may have waited for
+    /// others.
+    pub(super) fn second_of(&self, request: &Request) -> i64 {
+        request.recorded_at.max(self.environment.now_ms()) / 1000
     }
 
     /// Refuses whoever is not the administrator.
@@ -151,7 +166,7 @@ impl Access {
     /// Refuses a record that its requester may not append.
     pub(crate) fn authorise_append(
         &self,
-        transaction: &mut dyn WriteTransaction,
+        transaction: &mut dyn Write,
         request: &Request,
         record: &Record,
     ) -> Result<()> {
@@ -171,7 +186,7 @@ impl Access {
             )));
         };
         let resource = Resource { kind: kind.to_owned(), id: record.id.clone() };
-        if transaction.allows(&question(request, &resource, Scope::Write))? {
+        if transaction.allows(&self.question(request, &resource, Scope::Write))? {
             return Ok(());
         }
         if self.creation == Creation::Anyone && self.is_new(transaction, &resource)? {
@@ -184,17 +199,17 @@ impl Access {
     /// what is not there; whoever redacted it may ask again, to finish what a reader held up.
     pub(crate) fn authorise_redaction(
         &self,
-        transaction: &mut dyn WriteTransaction,
+        transaction: &mut dyn Write,
         request: &Request,
         hash: &Hash,
     ) -> Result<()> {
         if self.is_administrator(&request.requester_oid) || recorded_redaction(transaction, request, hash)? {
             return Ok(());
         }
-        let entry = transaction.get(hash, self.viewer_now(request).as_ref())?;
+        let entry = transaction.get(hash, &self.sight_now(request))?;
         let record = entry.ok_or_else(|| Error::no_entry(hash))?.record;
         let resource = match self.kinds.governing(&record) {
-            Some(resource) if transaction.allows(&question(request, &resource, Scope::Full))? => return Ok(()),
+            Some(resource) if transaction.allows(&self.question(request, &resource, Scope::Full))? => return Ok(()),
             Some(resource) => resource,
             None => Resource { kind: record.stream, id: record.id },
         };
@@ -202,8 +217,8 @@ impl Access {
     }
 
     /// Whether nothing was ever appended under this resource, nor granted on exactly it.
-    fn is_new(&self, transaction: &mut dyn WriteTransaction, resource: &Resource) -> Result<bool> {
-        if transaction.latest_by_id(&record_id_of(resource), Some(ACL_GRANTS_STREAM), None)?.is_some() {
+    fn is_new(&self, transaction: &mut dyn Write, resource: &Resource) -> Result<bool> {
+        if transaction.latest_by_id(&record_id_of(resource), Some(ACL_GRANTS_STREAM), &EVERYTHING)?.is_some() {
             return Ok(false);
         }
         let streams = self.kinds.streams_of(&resource.kind);
@@ -228,18 +243,10 @@ impl Access {
     }
 }
 
-fn question<'a>(request: &'a Request, resource: &'a Resource, scope: Scope) -> Question<'a> {
-    Question { principal_oid: &request.requester_oid, resource, scope, now_s: second_of(request) }
-}
-
-/// The second by which a request is decided: that of the decision, not that of the call, which may have waited for others.
-pub(super) fn second_of(request: &Request) -> i64 {
-    request.recorded_at.max(now_ms()) / 1000
-}
-
 /// Whether the requester is who redacted an entry.
-fn recorded_redaction(transaction: &mut dyn WriteTransaction, request: &Request, hash: &Hash) -> Result<bool> {
-    let redaction = transaction.latest_by_id(&format!("{REDACTION_ID_PREFIX}{hash}"), Some(REDACTIONS_STREAM), None)?;
+fn recorded_redaction(transaction: &mut dyn Write, request: &Request, hash: &Hash) -> Result<bool> {
+    let id = format!("{REDACTION_ID_PREFIX}{hash}");
+    let redaction = transaction.latest_by_id(&id, Some(REDACTIONS_STREAM), &EVERYTHING)?;
     let by = redaction.and_then(|redaction| Meta::of(&redaction.record).requester_oid);
     Ok(by.as_deref() == Some(&*request.requester_oid))
 }

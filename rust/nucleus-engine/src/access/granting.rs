@@ -1,27 +1,29 @@
 //! Granting and revoking: what somebody asks for becomes an entry.
 
-use nucleus_core::entry::{Linker, commit_payload};
 use nucleus_core::error::shortened;
 use nucleus_core::oid::check_oid;
 use nucleus_core::record::{MAX_ID_BYTES, MAX_STREAM_BYTES};
-use nucleus_core::{ChainEntry, InvalidRecord};
+use nucleus_core::{ChainEntry, InvalidRecord, Record};
 
-use super::control::{denied, second_of};
-use super::entries::{GrantAction, GrantEntry};
-use super::{Access, Grant, GrantQuery, GrantRequest, Resource, Scope, WHOLE_KIND};
-use crate::error::{Error, Result};
-use crate::module::{LATEST_EXP, Request};
-use crate::prepare::{random_salts, with_engine_meta};
-use crate::storage::WriteTransaction;
+use super::Access;
+use super::control::denied;
+use crate::model::{
+    Error, Grant, GrantAction, GrantEntry, GrantQuery, GrantRequest, LATEST_EXP, Request, Resource, Result, Scope,
+    WHOLE_KIND,
+};
+use crate::store::Write;
+
+/// Appends a record of the engine's own, and what it implies.
+pub(crate) type RecordWriter<'a> = &'a mut dyn FnMut(&mut dyn Write, Record) -> Result<ChainEntry>;
 
 impl Access {
     /// Appends entries that grant what is asked for.
     pub(crate) fn grant(
         &self,
-        transaction: &mut dyn WriteTransaction,
-        ledger_id: &str,
+        transaction: &mut dyn Write,
         request: &Request,
         grants: &[GrantRequest],
+        write: RecordWriter<'_>,
     ) -> Result<Vec<ChainEntry>> {
         let mut entries = Vec::with_capacity(grants.len());
         for (position, wanted) in grants.iter().enumerate() {
@@ -33,7 +35,7 @@ impl Access {
                 (exp, latest) => exp.or(latest),
             };
             let entry = GrantEntry::new(GrantAction::Grant, wanted, exp);
-            entries.push(self.write(transaction, ledger_id, request, &entry)?);
+            entries.push(write(transaction, entry.record(request.recorded_at))?);
         }
         Ok(entries)
     }
@@ -41,11 +43,11 @@ impl Access {
     /// Appends entries that end whatever gives a principal a scope on a resource; none where nothing does.
     pub(crate) fn revoke(
         &self,
-        transaction: &mut dyn WriteTransaction,
-        ledger_id: &str,
+        transaction: &mut dyn Write,
         request: &Request,
         grants: &[GrantRequest],
         allow_last_full: bool,
+        write: RecordWriter<'_>,
     ) -> Result<Vec<ChainEntry>> {
         let mut entries = Vec::with_capacity(grants.len());
         for (position, wanted) in grants.iter().enumerate() {
@@ -55,17 +57,17 @@ impl Access {
                 principal_oid: Some(&wanted.principal_oid),
                 resource: Some(&wanted.resource),
                 scope: Some(wanted.scope),
-                live_at: Some(second_of(request)),
+                live_at: Some(self.second_of(request)),
                 limit: 1,
             };
             if transaction.grants(&given)?.is_empty() {
                 continue;
             }
             if wanted.scope == Scope::Full && !allow_last_full {
-                refuse_last_full(transaction, request, wanted)?;
+                refuse_last_full(transaction, self.second_of(request), wanted)?;
             }
             let entry = GrantEntry::new(GrantAction::Revoke, wanted, None);
-            entries.push(self.write(transaction, ledger_id, request, &entry)?);
+            entries.push(write(transaction, entry.record(request.recorded_at))?);
         }
         Ok(entries)
     }
@@ -97,7 +99,7 @@ impl Access {
     /// Until when the requester may grant on a resource; None: without end.
     fn authority(
         &self,
-        transaction: &mut dyn WriteTransaction,
+        transaction: &mut dyn Write,
         request: &Request,
         resource: &Resource,
         what: &str,
@@ -112,7 +114,7 @@ impl Access {
                 principal_oid: Some(&request.requester_oid),
                 resource: Some(resource),
                 scope: Some(Scope::Full),
-                live_at: Some(second_of(request)),
+                live_at: Some(self.second_of(request)),
                 ..GrantQuery::default()
             })? {
                 match grant.exp {
@@ -126,31 +128,14 @@ impl Access {
             None => Err(denied(&request.requester_oid, what, resource, "`full`")),
         }
     }
-
-    fn write(
-        &self,
-        transaction: &mut dyn WriteTransaction,
-        ledger_id: &str,
-        request: &Request,
-        entry: &GrantEntry,
-    ) -> Result<ChainEntry> {
-        let mut record = entry.record(request.recorded_at);
-        record.meta = Some(with_engine_meta(None, &request.requester_oid, request.recorded_at)?);
-        let salt = random_salts(1)?[0];
-        let payload_hash = commit_payload(&record, &salt);
-        let entry = Linker::new(ledger_id, transaction.head()?).link(record, salt, payload_hash);
-        transaction.insert(std::slice::from_ref(&entry))?;
-        self.project(transaction, &entry)?;
-        Ok(entry)
-    }
 }
 
 /// Refuses to leave a resource without anybody who may govern it.
-fn refuse_last_full(transaction: &mut dyn WriteTransaction, request: &Request, wanted: &GrantRequest) -> Result<()> {
+fn refuse_last_full(transaction: &mut dyn Write, now_s: i64, wanted: &GrantRequest) -> Result<()> {
     let full: Vec<Grant> = transaction.grants(&GrantQuery {
         resource: Some(&wanted.resource),
         scope: Some(Scope::Full),
-        live_at: Some(second_of(request)),
+        live_at: Some(now_s),
         ..GrantQuery::default()
     })?;
     let theirs = full.iter().any(|grant| grant.principal_oid == wanted.principal_oid);

@@ -3,12 +3,16 @@
 use nucleus_core::error::shortened;
 use nucleus_core::{ACL_GRANTS_STREAM, ChainEntry, REDACTIONS_STREAM, Record};
 
-use super::entries::{about_redaction, record_id_of};
-use super::projection::{Before, Change, Version, changes};
-use super::{Access, ProjectionState};
-use crate::error::{Error, Result};
-use crate::query::{QueryFilters, collect_history};
-use crate::storage::{OpenTransaction, WriteTransaction};
+use super::Access;
+use super::projection::{Before, Version, changes};
+use crate::model::{
+    Authority, Change, Error, ProjectionState, QueryFilters, Result, Sight, about_redaction, collect_history,
+    record_id_of,
+};
+use crate::store::{OpenTransaction, Write};
+
+/// What the grants follow from.
+const EVERYTHING: Sight = Sight::Everything(Authority::Rules);
 
 /// Entries of one page while the projection catches up.
 const PAGE_ENTRIES: usize = 1_000;
@@ -23,7 +27,7 @@ impl Access {
     }
 
     /// Brings the projection up to the head.
-    pub(crate) fn catch_up(&self, transaction: &mut dyn WriteTransaction) -> Result<()> {
+    pub(crate) fn catch_up(&self, transaction: &mut dyn Write) -> Result<()> {
         let state = transaction.projection()?;
         match &state {
             Some(state) if state.kinds != self.kinds_text() => return Err(other_kinds()),
@@ -44,7 +48,7 @@ impl Access {
     }
 
     /// Makes the projection anew from the whole chain.
-    pub(crate) fn rebuild(&self, transaction: &mut dyn WriteTransaction) -> Result<()> {
+    pub(crate) fn rebuild(&self, transaction: &mut dyn Write) -> Result<()> {
         transaction.clear_grants()?;
         self.catch_up(transaction)
     }
@@ -52,7 +56,7 @@ impl Access {
     /// Keeps the projection under the resource kinds of this opener from now on, if nothing it is made of is touched by
     /// the difference. Else that would give rights to whoever prepared them under a name that meant nothing, or take some
     /// away: the administrator's rebuild alone does it.
-    pub(crate) fn adopt_kinds(&self, transaction: &mut dyn WriteTransaction) -> Result<()> {
+    pub(crate) fn adopt_kinds(&self, transaction: &mut dyn Write) -> Result<()> {
         let Some(state) = transaction.projection()? else {
             return self.catch_up(transaction);
         };
@@ -63,7 +67,7 @@ impl Access {
                 |stream: &str| QueryFilters { stream: Some(stream.to_owned()), limit: 1, ..QueryFilters::default() };
             let payload = vec![QueryFilters::text_member(("resource_kind", name))];
             for filters in [any(name), QueryFilters { payload, ..any(ACL_GRANTS_STREAM) }] {
-                if !transaction.query(&filters)?.entries.is_empty() {
+                if !transaction.page(&filters, &EVERYTHING)?.entries.is_empty() {
                     return Err(Error::Config(format!(
                         "{OTHER_KINDS}, and there are entries for which that makes a difference (`{}`); open it with the \
                          same modules, or open it with verify_on_open=False and let the administrator rebuild the grants, \
@@ -76,7 +80,7 @@ impl Access {
         self.note_covered(transaction)
     }
 
-    fn note_covered(&self, transaction: &mut dyn WriteTransaction) -> Result<()> {
+    fn note_covered(&self, transaction: &mut dyn Write) -> Result<()> {
         let covered_below = transaction.head()?.map_or(0, |head| head.seq + 1);
         let state = ProjectionState { covered_below, kinds: self.kinds_text().to_owned() };
         if transaction.projection()?.as_ref() == Some(&state) {
@@ -86,16 +90,16 @@ impl Access {
     }
 
     /// Writes what an entry changes among the grants.
-    pub(crate) fn project(&self, transaction: &mut dyn WriteTransaction, entry: &ChainEntry) -> Result<()> {
+    pub(crate) fn project(&self, transaction: &mut dyn Write, entry: &ChainEntry) -> Result<()> {
         if entry.record.stream == REDACTIONS_STREAM {
             return self.project_redaction(transaction, &entry.record);
         }
         let before = self.before(transaction, entry)?;
-        transaction.apply(&changes(self.kinds(), entry.seq, &entry.record, &before))
+        transaction.change_grants(&changes(self.kinds(), entry.seq, &entry.record, &before))
     }
 
     /// Makes out anew who has what on a resource of which an entry was erased: an erased payload names nobody.
-    fn project_redaction(&self, transaction: &mut dyn WriteTransaction, redaction: &Record) -> Result<()> {
+    fn project_redaction(&self, transaction: &mut dyn Write, redaction: &Record) -> Result<()> {
         let Some(seq) = about_redaction(redaction) else {
             return Ok(());
         };
@@ -111,10 +115,10 @@ impl Access {
         let periods = self.periods(&resource, &mut |id, stream| history(transaction, id, stream))?;
         let held = periods.into_iter().filter(|period| period.end.is_none()).map(|period| Change::Put(period.grant));
         let changes: Vec<Change> = std::iter::once(Change::EndAll(resource)).chain(held).collect();
-        transaction.apply(&changes)
+        transaction.change_grants(&changes)
     }
 
-    fn before(&self, transaction: &mut dyn WriteTransaction, entry: &ChainEntry) -> Result<Before> {
+    fn before(&self, transaction: &mut dyn Write, entry: &ChainEntry) -> Result<Before> {
         let record = &entry.record;
         let mut before = Before::default();
         let Some(resource) = self.kinds().resource_of(record) else {
@@ -137,8 +141,8 @@ impl Access {
 }
 
 /// All versions of a record id in a stream, oldest first.
-fn history(transaction: &mut dyn WriteTransaction, id: &str, stream: &str) -> Result<Vec<ChainEntry>> {
-    collect_history(id, Some(stream), None, |filters| transaction.query(filters))
+fn history(transaction: &mut dyn Write, id: &str, stream: &str) -> Result<Vec<ChainEntry>> {
+    collect_history(id, Some(stream), |filters| transaction.page(filters, &EVERYTHING))
 }
 
 const OTHER_KINDS: &str =

@@ -1,40 +1,10 @@
 //! What an entry changes among the grants: a pure function of the entry and of the version before it.
 
-use nucleus_core::canonical::{self, string_value};
-use nucleus_core::oid::check_oid;
-use nucleus_core::{ACL_GRANTS_STREAM, Record};
+use nucleus_core::{ACL_GRANTS_STREAM, Record, canonical};
 
-use super::entries::{GrantAction, GrantEntry};
-use super::kinds::Role;
-use super::{Grant, Kinds, Resource, Scope, Source};
-
-/// One step of the projection.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// The grant counts from here on, in place of an earlier one of the same resource, principal, scope, source and
-    /// granter.
-    Put(Grant),
-    /// A principal has a role no more.
-    EndRole {
-        /// On this resource.
-        resource: Resource,
-        /// The role.
-        source: Source,
-        /// The principal.
-        principal_oid: String,
-    },
-    /// Nothing gives a principal a scope any more.
-    Revoke {
-        /// On this resource.
-        resource: Resource,
-        /// The principal.
-        principal_oid: String,
-        /// The scope.
-        scope: Scope,
-    },
-    /// Nothing is granted on a resource any more: before it is made out anew.
-    EndAll(Resource),
-}
+use crate::model::{
+    Change, Grant, GrantAction, GrantEntry, Kinds, Meta, Resource, Role, Scope, Source, about_resource, named_principal,
+};
 
 /// What is known of a resource before an entry of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -61,6 +31,18 @@ impl Seen {
     pub(crate) fn before(&self, stream: &str) -> Before {
         let version = self.versions.iter().find(|(known, _)| known == stream).map(|(_, version)| version.clone());
         Before { exists: self.exists, reserved: self.reserved, version: version.unwrap_or_default() }
+    }
+
+    /// What is known of a resource of which an entry came first in a stream without roles.
+    pub(crate) fn begun() -> Self {
+        Self { exists: true, ..Self::default() }
+    }
+
+    /// Takes the first entry in a stream without roles; whether it makes its requester the creator.
+    pub(crate) fn take_plain(&mut self) -> bool {
+        let creates = !self.exists && !self.reserved;
+        self.exists = true;
+        creates
     }
 
     /// Takes an entry about the resource.
@@ -100,22 +82,7 @@ impl Version {
         let Some(members) = record.payload.as_ref().and_then(|payload| canonical::members(payload.as_str())) else {
             return Self::Unknown;
         };
-        Self::Known(roles.iter().map(|role| oid(&members, role.member)).collect())
-    }
-}
-
-/// Who appended an entry, and when.
-pub(crate) struct Meta {
-    pub(crate) requester_oid: Option<String>,
-    pub(crate) recorded_at: Option<i64>,
-}
-
-impl Meta {
-    pub(crate) fn of(record: &Record) -> Self {
-        let members = record.meta.as_ref().and_then(|meta| canonical::members(meta.as_str())).unwrap_or_default();
-        let recorded_at =
-            members.iter().find(|(key, _)| key == "recorded_at").and_then(|(_, value)| value.parse().ok());
-        Self { requester_oid: oid(&members, "requester_oid"), recorded_at }
+        Self::Known(roles.iter().map(|role| named_principal(&members, role.member)).collect())
     }
 }
 
@@ -203,8 +170,7 @@ fn exp_of(record: &Record) -> std::result::Result<Option<i64>, std::num::ParseIn
     members.iter().find(|(key, _)| key == "exp").map(|(_, value)| value.parse()).transpose()
 }
 
-/// A member that names a principal. What no module has looked at may be anything: that names nobody.
-fn oid(members: &[(String, &str)], key: &str) -> Option<String> {
-    let value = members.iter().find(|(name, _)| name == key).and_then(|(_, value)| string_value(value));
-    value.filter(|oid| check_oid(oid).is_ok())
+/// The resource whose grants a record changes, if any.
+pub(crate) fn governed_resource(kinds: &Kinds, record: &Record) -> Option<Resource> {
+    if record.stream == ACL_GRANTS_STREAM { about_resource(record) } else { kinds.resource_of(record) }
 }

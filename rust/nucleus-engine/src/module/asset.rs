@@ -7,9 +7,7 @@ use nucleus_core::{ChainEntry, Record};
 use super::factory::VERSION;
 use super::fields::{Fields, at, existing_state, no_state, only_by, requester, state_of};
 use super::{Fault, HookResult, Module, ModuleContext};
-use crate::access::{Role, Scope, Source};
-use crate::error::Result;
-use crate::storage::FieldIndex;
+use crate::model::{FieldIndex, Result, Role, Scope, Source};
 
 const STREAM: &str = "assets";
 /// Members that only the rules themselves write.

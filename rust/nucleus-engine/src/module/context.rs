@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use nucleus_core::{CanonicalJson, ChainEntry};
 
-use crate::error::{Error, Result};
-use crate::query::{QueryFilters, QueryPage};
-use crate::storage::{OpenTransaction, StorageBackend};
+use crate::model::{Authority, Error, QueryFilters, QueryPage, Request, Result, Sight, collect_history};
+use crate::store::{OpenTransaction, Read, Storage};
+
+/// Rules decide by everything that is there.
+const EVERYTHING: Sight = Sight::Everything(Authority::Rules);
 
 /// The state of the ledger that a hook reads.
 #[derive(Clone)]
@@ -14,15 +16,7 @@ pub enum LedgerView {
     /// With what the open transaction has written; of no use once it has ended.
     Transaction(OpenTransaction),
     /// What is committed at the time of each read.
-    Committed(Arc<dyn StorageBackend>),
-}
-
-/// Who appends, and when.
-#[derive(Debug, Clone)]
-pub(crate) struct Request {
-    pub(crate) requester_oid: Arc<str>,
-    /// The engine's clock, in ms since the Unix epoch.
-    pub(crate) recorded_at: i64,
+    Committed(Arc<dyn Storage>),
 }
 
 /// A module's access to its ledger during one hook. Cheap to clone.
@@ -68,25 +62,25 @@ impl ModuleContext {
 
     /// The newest entry with this record id, in this stream where one is given.
     pub fn latest_by_id(&self, id: &str, stream: Option<&str>) -> Result<Option<ChainEntry>> {
-        match &self.view {
-            LedgerView::Transaction(open) => {
-                self.still_open(open, open.with(|transaction| transaction.latest_by_id(id, stream, None)))
-            }
-            LedgerView::Committed(storage) => storage.latest_by_id(id, stream, None),
-        }
+        self.read(|read| read.latest_by_id(id, stream, &EVERYTHING))
     }
 
     /// All entries with this record id, in this stream where one is given, oldest first.
     pub fn history(&self, id: &str, stream: Option<&str>) -> Result<Vec<ChainEntry>> {
-        crate::query::collect_history(id, stream, None, |filters| self.query(filters))
+        self.read(|read| collect_history(id, stream, |filters| read.page(filters, &EVERYTHING)))
     }
 
     /// One page of matching entries.
     pub fn query(&self, filters: &QueryFilters) -> Result<QueryPage> {
         filters.validate()?;
+        self.read(|read| read.page(filters, &EVERYTHING))
+    }
+
+    /// Reads in one state.
+    fn read<T>(&self, work: impl FnOnce(&mut dyn Read) -> Result<T>) -> Result<T> {
         match &self.view {
-            LedgerView::Transaction(open) => self.still_open(open, open.with(|transaction| transaction.query(filters))),
-            LedgerView::Committed(storage) => storage.query(filters),
+            LedgerView::Transaction(open) => self.still_open(open, open.with(|transaction| work(transaction))),
+            LedgerView::Committed(storage) => work(&mut *storage.read()?),
         }
     }
 

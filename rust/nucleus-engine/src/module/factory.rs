@@ -4,8 +4,7 @@ use nucleus_core::CanonicalJson;
 use nucleus_core::error::shortened;
 
 use super::{AssetModule, ConnectModule, Module, ProofModule, TokenModule};
-use crate::access::Role;
-use crate::error::{Error, Result};
+use crate::model::{Error, Result, RuledStream};
 
 /// A module that a ledger is to run.
 #[derive(Debug, Clone)]
@@ -44,18 +43,15 @@ pub(crate) fn built_in_streams() -> Vec<(String, &'static str)> {
     modules.flat_map(|(module, id)| module.streams().into_iter().map(move |stream| (stream, id))).collect()
 }
 
-/// The streams that built-in modules rule, each with its resource kind.
-pub(crate) fn built_in_kinds() -> Vec<(String, String)> {
+/// The streams that built-in modules rule, with what holds of them in every ledger with access control.
+pub fn built_in_kinds() -> Vec<RuledStream> {
     let kinds = BUILT_IN.iter().filter_map(|module| module.resource_kind().map(|kind| (module, kind)));
-    kinds.flat_map(|(module, kind)| module.streams().into_iter().map(move |stream| (stream, kind.clone()))).collect()
-}
-
-/// The roles in entries of a stream whose resources are of this kind.
-pub(crate) fn built_in_roles(stream: &str, kind: &str) -> &'static [Role] {
-    let rules = |module: &&&dyn Module| {
-        module.resource_kind().as_deref() == Some(kind) && module.streams().iter().any(|ruled| ruled == stream)
-    };
-    BUILT_IN.iter().find(rules).map_or(&[], |module| module.roles())
+    kinds
+        .flat_map(|(module, kind)| {
+            let ruled = move |stream| RuledStream { stream, kind: kind.clone(), roles: module.roles() };
+            module.streams().into_iter().map(ruled)
+        })
+        .collect()
 }
 
 /// The factory of the built-in modules.

@@ -6,9 +6,7 @@ use nucleus_core::oid::check_oid;
 use nucleus_core::{CanonicalJson, ChainEntry, InvalidRecord, Record};
 
 use super::{Fault, HookResult, ModuleContext};
-
-/// Largest `exp`: the last second of the year 9999. Beyond it a time in milliseconds was meant.
-pub(crate) const LATEST_EXP: i64 = 253_402_300_799;
+use crate::model::LATEST_EXP;
 
 /// The members of a payload that is an object; values are canonical texts.
 #[derive(Debug, Clone)]

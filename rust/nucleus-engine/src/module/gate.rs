@@ -3,7 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-use crate::error::{Error, Result};
+use crate::model::{Error, Result};
 
 /// What a thread is inside of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

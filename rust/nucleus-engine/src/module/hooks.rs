@@ -5,19 +5,18 @@ use std::sync::Arc;
 use nucleus_core::error::shortened;
 use nucleus_core::{ChainEntry, InvalidRecord, Record, canonical};
 
-use super::context::Request;
 use super::gate::{Gate, Inside};
 use super::registry::Running;
 use super::{Fault, LedgerView, ModuleRegistry};
-use crate::error::{Error, Result};
-use crate::storage::{OpenTransaction, StorageBackend};
+use crate::model::{Error, Request, Result};
+use crate::store::{OpenTransaction, Storage};
 
 /// What the hooks made of a record.
 pub(crate) enum Verdict {
     /// It is appended, as it is now.
     Append {
-        /// Whether it is no longer what the caller gave.
-        changed: bool,
+        /// The record as the caller gave it, where it is no longer that.
+        given: Option<Record>,
     },
     /// This entry says the same already.
     Existing(Box<ChainEntry>),
@@ -53,19 +52,19 @@ impl Hooks {
     }
 
     /// Initialises and starts all modules.
-    pub(crate) fn start(&self, storage: &Arc<dyn StorageBackend>) -> Result<()> {
+    pub(crate) fn start(&self, storage: &Arc<dyn Storage>) -> Result<()> {
         if self.none() {
             return Ok(());
         }
         let _stay = self.gate.enter(Inside::Exclusive)?;
-        storage.declare_indexes(&self.registry.indexes()?)?;
+        storage.upkeep().declare_indexes(&self.registry.indexes()?)?;
         let view = LedgerView::Committed(Arc::clone(storage));
         self.registry.init_all(&view)?;
         self.registry.start_all(&view)
     }
 
     /// Waits for the hooks that run, lets no more begin, and stops all modules. The second time it does nothing.
-    pub(crate) fn stop(&self, storage: &Arc<dyn StorageBackend>) -> Result<()> {
+    pub(crate) fn stop(&self, storage: &Arc<dyn Storage>) -> Result<()> {
         if self.none() {
             return Ok(());
         }
@@ -118,7 +117,7 @@ impl Hooks {
     }
 
     /// Tells the modules of durable entries.
-    pub(crate) fn after_append(&self, storage: &Arc<dyn StorageBackend>, request: &Request, entries: &[&ChainEntry]) {
+    pub(crate) fn after_append(&self, storage: &Arc<dyn Storage>, request: &Request, entries: &[&ChainEntry]) {
         if entries.iter().all(|entry| self.indifferent_to(&entry.record.stream)) {
             return;
         }
@@ -155,13 +154,38 @@ impl Hooks {
 }
 
 impl AppendHooks<'_> {
-    /// Runs `before_append` of every module on one record.
+    /// Runs `before_append` of every module on one record. One that is not to be appended is left as it was given.
     pub(crate) fn before_append(&self, record: &mut Record) -> Result<Verdict> {
         let given = record.clone();
+        let verdict = self.run(record, &given);
+        match verdict {
+            Ok(None) if record.payload == given.payload && record.meta == given.meta => {
+                Ok(Verdict::Append { given: None })
+            }
+            Ok(None) => match validate(record) {
+                Ok(()) => Ok(Verdict::Append { given: Some(given) }),
+                Err(error) => {
+                    *record = given;
+                    Err(error.into())
+                }
+            },
+            Ok(Some(existing)) => {
+                *record = given;
+                Ok(Verdict::Existing(existing))
+            }
+            Err(error) => {
+                *record = given;
+                Err(error)
+            }
+        }
+    }
+
+    /// Runs them; the entry that says the same already, if there is one.
+    fn run(&self, record: &mut Record, given: &Record) -> Result<Option<Box<ChainEntry>>> {
         for module in self.running.iter().filter(|module| module.wants(&given.stream)) {
             match module.call(|module, context| module.before_append(record, context)) {
                 Ok(()) => {}
-                Err(Fault::Existing(entry)) => return Ok(Verdict::Existing(entry)),
+                Err(Fault::Existing(entry)) => return Ok(Some(entry)),
                 Err(fault) => {
                     let what = format!("record `{}`", shortened(&given.id).escape_debug());
                     return Err(refusal(module.id(), &what, fault));
@@ -177,11 +201,7 @@ impl AppendHooks<'_> {
                 });
             }
         }
-        let changed = record.payload != given.payload || record.meta != given.meta;
-        if changed {
-            validate(record)?;
-        }
-        Ok(Verdict::Append { changed })
+        Ok(None)
     }
 }
 

@@ -13,6 +13,7 @@ mod gate;
 mod hooks;
 mod proof;
 mod registry;
+mod status;
 mod token;
 
 use std::any::Any;
@@ -21,24 +22,20 @@ use std::sync::Arc;
 
 use nucleus_core::{ChainEntry, Hash, InvalidRecord, Record};
 
-use crate::access::Role;
-use crate::error::{Error, Result};
-use crate::storage::FieldIndex;
+use crate::model::{Error, FieldIndex, Result, Role};
 
 pub use asset::AssetModule;
 pub use connect::ConnectModule;
-pub(crate) use context::Request;
 pub use context::{LedgerView, ModuleContext};
-pub use factory::{BuiltinModules, ModuleConfig, ModuleFactory, built_in_ids};
-pub(crate) use factory::{built_in_kinds, built_in_roles, built_in_streams};
-pub(crate) use fields::LATEST_EXP;
+pub(crate) use factory::built_in_streams;
+pub use factory::{BuiltinModules, ModuleConfig, ModuleFactory, built_in_ids, built_in_kinds};
 pub(crate) use hooks::{AppendHooks, Hooks, Verdict};
 pub use proof::ProofModule;
 pub use registry::{ModuleInfo, ModuleRegistry, ModuleState};
+pub use status::Status;
 pub use token::TokenModule;
 
-/// What a module's own failure was caused by.
-pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+pub use crate::model::Cause;
 
 /// Why a hook or a step of a module's life did not go through.
 #[derive(Debug, Clone)]

@@ -8,12 +8,9 @@ use nucleus_core::CanonicalJson;
 use nucleus_core::error::shortened;
 use nucleus_core::record::MAX_STREAM_BYTES;
 
-use super::context::Request;
 use super::{Fault, HookResult, LedgerView, Module, ModuleContext, built_in_kinds};
-use crate::access::is_own_stream;
-use crate::clock::now_ms;
-use crate::error::{Error, Result};
-use crate::storage::FieldIndex;
+use crate::env::Environment;
+use crate::model::{Error, FieldIndex, Request, Result, is_own_stream};
 
 /// Where a module is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,13 +108,14 @@ impl Registered {
 /// A panic of a module counts as its failure. Nothing is shared between registries.
 pub struct ModuleRegistry {
     ledger_id: Arc<str>,
+    environment: Environment,
     modules: Vec<Registered>,
 }
 
 impl ModuleRegistry {
     /// A registry without modules.
-    pub fn new(ledger_id: &str) -> Self {
-        Self { ledger_id: Arc::from(ledger_id), modules: Vec::new() }
+    pub fn new(ledger_id: &str, environment: Environment) -> Self {
+        Self { ledger_id: Arc::from(ledger_id), environment, modules: Vec::new() }
     }
 
     /// Takes a module and its settings.
@@ -136,7 +134,7 @@ impl ModuleRegistry {
             module,
             id,
             config: Arc::new(config),
-            since: now_ms(),
+            since: self.environment.now_ms(),
             progress: Mutex::new(progress),
         });
         Ok(())
@@ -311,7 +309,7 @@ fn check_kind(registered: &Registered, streams: &[String], kind: Option<&str>) -
         return Ok(());
     }
     let claimed = |name: &String| kind == Some(name) || streams.contains(name);
-    match built_in_kinds().into_iter().flat_map(|(stream, kind)| [stream, kind]).find(claimed) {
+    match built_in_kinds().into_iter().flat_map(|ruled| [ruled.stream, ruled.kind]).find(claimed) {
         None => Ok(()),
         Some(name) => refused(format!(
             "`{name}` belongs to a built-in module where access control is on; choose another stream and resource kind"

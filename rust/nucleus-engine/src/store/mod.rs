@@ -1,0 +1,179 @@
+//! What the engine asks of a database: the ports.
+//!
+//! A database is a crate of its own that implements [`Storage`], [`Read`] and [`Write`] in its own words; the rules of the
+//! ledger are not its business. What is shared between storages is data (a [`Sight`], a filter) and the conformance suite.
+
+pub mod attended;
+mod figures;
+mod scan;
+mod transaction;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nucleus_core::entry::Head;
+use nucleus_core::{ChainEntry, Hash, VerificationError, VerificationReport};
+
+use crate::model::{
+    Change, FieldIndex, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Progress, ProjectionState, QueryFilters,
+    QueryPage, Question, Result, Sight,
+};
+
+pub use figures::{Described, EndOfChain, Restored, Stats};
+pub use scan::{Extent, Manner, Observer, Scan, Watcher};
+pub use transaction::{OpenTransaction, share};
+
+/// A place where a chain is kept.
+///
+/// Every method may be called from any thread. What a method answers was committed before it answered; no method calls back
+/// into the engine but through the arguments shown here.
+pub trait Storage: Send + Sync {
+    /// What it is.
+    fn described(&self) -> &Described;
+
+    /// Begins to read: one state, as it is committed now or at the first question.
+    ///
+    /// # Errors
+    /// `Closed`, `Forked`; those of the storage.
+    fn read(&self) -> Result<Box<dyn Read + '_>>;
+
+    /// Runs `work` in one write transaction, alone among all processes, and commits what it wrote.
+    ///
+    /// `work` may be run again, in a new transaction, where the storage undid the first: it borrows what it works on. An
+    /// error of `work` rolls everything back. `Ok` means durable as configured. `CommitInDoubt` means that the commit
+    /// failed and its outcome could not be found out; any other error means that nothing was written.
+    ///
+    /// # Errors
+    /// Those of `work` and of the storage.
+    fn write(self: Arc<Self>, work: &mut dyn FnMut(&OpenTransaction) -> Result<()>) -> Result<()>;
+
+    /// Shows everything that is stored to an observer, and reports what is wrong with what the storage itself derives from
+    /// it, with nothing of the chain. See [`Scan`].
+    ///
+    /// # Errors
+    /// Those of the storage, of the observer and of `progress`.
+    fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<VerificationReport>;
+
+    /// Its upkeep.
+    fn upkeep(&self) -> &dyn Upkeep;
+
+    /// Closes the storage; later calls answer `Closed`. Closing twice does nothing.
+    ///
+    /// # Errors
+    /// Those of the storage; it is closed none the less.
+    fn close(&self) -> Result<()>;
+}
+
+/// One state of what is stored. What a [`Write`] reads includes what it has written.
+pub trait Read: Send {
+    /// Where the chain ends.
+    fn head(&mut self) -> Result<Option<Head>>;
+
+    /// At most `limit` entries from `first_seq` on, in chain order; fewer where they are large, at least one while there
+    /// are any.
+    fn range(&mut self, first_seq: u64, limit: usize) -> Result<Vec<ChainEntry>>;
+
+    /// The entry with this hash. A transaction need not find what it wrote itself.
+    fn get(&mut self, hash: &Hash, sight: &Sight) -> Result<Option<ChainEntry>>;
+
+    /// The newest entry with this record id, in this stream where one is given.
+    fn latest_by_id(&mut self, id: &str, stream: Option<&str>, sight: &Sight) -> Result<Option<ChainEntry>>;
+
+    /// The newest entry with this record id in a stream before `seq`.
+    fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>>;
+
+    /// Whether one of these streams has an entry with this record id before `seq`.
+    fn any_version_before(&mut self, id: &str, streams: &[&str], seq: u64) -> Result<bool>;
+
+    /// The newest entry with this record id in whatever stream, where all that is seen of the id is of one kind.
+    fn latest_of_one_kind(&mut self, id: &str, kinds: &Kinds, sight: &Sight) -> Result<OfOneKind>;
+
+    /// The streams in which entries with this id are seen: all where they are of one kind, else some of several.
+    fn streams_with(&mut self, id: &str, kinds: &Kinds, sight: &Sight) -> Result<Vec<String>>;
+
+    /// One page of matching entries: those of the chain that the filters match and the sight admits, no other.
+    fn page(&mut self, filters: &QueryFilters, sight: &Sight) -> Result<QueryPage>;
+
+    /// Distinct values of an indexed member.
+    fn field_values(&mut self, query: &FieldValues<'_>, sight: &Sight) -> Result<Vec<String>>;
+
+    /// Whether a grant, or one on the whole kind, allows what is asked.
+    fn allows(&mut self, question: &Question<'_>) -> Result<bool>;
+
+    /// The grants that are asked for, by resource id, kind, principal, scope, source and granter.
+    fn grants(&mut self, query: &GrantQuery<'_>) -> Result<Vec<Grant>>;
+
+    /// What the table of grants is a projection of; None where there is none yet.
+    fn projection(&mut self) -> Result<Option<ProjectionState>>;
+
+    /// Whether the table of grants is a projection of the whole chain, made with these resource kinds.
+    fn projection_is_current(&mut self, kinds: &str) -> Result<bool> {
+        let length = self.head()?.map_or(0, |head| head.seq + 1);
+        Ok(self.projection()?.is_some_and(|state| state.covered_below == length && state.kinds == kinds))
+    }
+}
+
+/// An open write transaction.
+pub trait Write: Read {
+    /// Appends entries that continue the chain.
+    fn append(&mut self, entries: &[ChainEntry]) -> Result<()>;
+
+    /// Erases an entry's payload and salt, keeping its commitment.
+    fn erase(&mut self, entry: &ChainEntry) -> Result<()>;
+
+    /// Changes the table of grants, step by step.
+    fn change_grants(&mut self, changes: &[Change]) -> Result<()>;
+
+    /// Notes what the table of grants is a projection of.
+    fn set_projection(&mut self, state: &ProjectionState) -> Result<()>;
+
+    /// Empties the table of grants: it is a projection of nothing.
+    fn clear_grants(&mut self) -> Result<()>;
+
+    /// Deletes the grants that have expired by this second; answers how many.
+    fn clear_expired_grants(&mut self, now_s: i64) -> Result<u64>;
+
+    /// Begins a part that can be taken back alone. Parts do not nest.
+    fn savepoint(&mut self) -> Result<()>;
+
+    /// Ends the part that was begun, keeping what it wrote or taking it back.
+    fn end(&mut self, keep: bool) -> Result<()>;
+}
+
+/// What a storage does besides reading and writing.
+pub trait Upkeep {
+    /// Makes sure that these indexes exist; a storage that may not be written uses those that do.
+    fn declare_indexes(&self, indexes: &[FieldIndex]) -> Result<()>;
+
+    /// The streams that declared indexes are over.
+    fn indexed_streams(&self) -> Vec<String>;
+
+    /// Compares where the chain ends with what is kept beside it.
+    fn end_of_chain(&self) -> Result<EndOfChain>;
+
+    /// Looks at what the storage was recovered from when it was opened, where nobody had closed it: to be asked by whoever
+    /// does not verify everything. None where that is sound.
+    fn recovery_fault(&self) -> Result<Option<VerificationError>>;
+
+    /// Why a ledger that does not add up may do so, in words for the error; nothing where nothing is known.
+    fn why_unsound(&self) -> String;
+
+    /// The opener has accepted the chain as it is: from here on the anchor follows it.
+    fn accept(&self) -> Result<()>;
+
+    /// After a redaction was committed: makes sure that no erased byte is left anywhere; false where a reader keeps it from
+    /// that. Then it is tried again after each later commit, and at the end. Nobody waits meanwhile.
+    fn scrub(&self) -> Result<bool>;
+
+    /// See [`Stats::scrub_pending`].
+    fn scrub_pending(&self) -> bool;
+
+    /// Writes a consistent copy to a file that does not exist yet; answers the copy's head.
+    fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>>;
+
+    /// Puts a consistent copy in the place of the ledger at `target`, or where there is none.
+    fn restore_to(&self, target: &Path, replace: bool, progress: Progress<'_>) -> Result<Restored>;
+
+    /// Figures about the ledger.
+    fn stats(&self) -> Result<Stats>;
+}

@@ -1,0 +1,4 @@
+//! Showing everything that is stored to whoever verifies it.
+
+mod grants;
+pub(crate) mod units;
