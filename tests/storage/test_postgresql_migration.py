@@ -20,7 +20,7 @@ from tests.storage.postgresql_builds import BUILD, Build, installed_build
 from tests.storage.postgresql_server import PostgresqlServer
 
 _RUST = Path(__file__).resolve().parents[2] / "rust"
-_MIGRATIONS = _RUST / "nucleus-engine/src/storage/migrations"
+_MIGRATIONS = _RUST / "nucleus-sqlite/src/migrations"
 _POSTGRESQL = (_MIGRATIONS / "postgresql_0002.sql").read_text()
 _SQLITE = (_MIGRATIONS / "sqlite_0002.sql").read_text()
 

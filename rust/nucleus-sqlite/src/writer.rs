@@ -244,13 +244,13 @@ impl SqliteStorage {
                 self.advance_anchor(read_head(&connection)?);
                 Ok(connection)
             }
-            Ok((_, false)) => Err(error.duplicate()),
+            Ok((_, false)) => Err(error.clone()),
             Err(second) => {
                 // Without a connection that could settle it, the log itself may show that nothing of it can ever appear.
                 let log = self.wal_path();
                 let looked = log.as_deref().zip(hashes.first()).map(|(log, hash)| log_scan::may_recover(log, &hash.0));
                 if matches!(looked, Some(Ok(false))) {
-                    return Err(error.duplicate());
+                    return Err(error.clone());
                 }
                 Err(Error::CommitInDoubt { message: format!("{error}; then {second}"), first_seq, hashes })
             }

@@ -169,7 +169,7 @@ fn outcome(result: &Result<()>, appended: Option<Result<Appended>>) -> Result<Ap
         (_, Some(refused @ Err(_))) => refused,
         (Ok(()), Some(appended)) => appended,
         (Err(error), Some(Ok(appended))) => of_own_entries(error, appended),
-        (Err(error), None) => Err(error.duplicate()),
+        (Err(error), None) => Err(error.clone()),
         (Ok(()), None) => Err(Error::Closed),
     }
 }
@@ -178,7 +178,7 @@ fn outcome(result: &Result<()>, appended: Option<Result<Appended>>) -> Result<Ap
 /// found what was there before has not failed.
 fn of_own_entries(error: &Error, appended: Appended) -> Result<Appended> {
     let Error::CommitInDoubt { message, .. } = error else {
-        return Err(error.duplicate());
+        return Err(error.clone());
     };
     let fresh = || appended.entries.iter().filter(|entry| entry.seq >= appended.first_seq);
     match fresh().next() {

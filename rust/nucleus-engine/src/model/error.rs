@@ -14,7 +14,7 @@ pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why the engine refused or failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
     /// A record is out of bounds; nothing was written.
     #[error("{0}")]
@@ -176,47 +176,5 @@ impl Error {
     /// Whether the same transaction may be run again at once: nothing of it was written.
     pub fn retryable(&self) -> bool {
         matches!(self, Self::Store(error) if error.retryable())
-    }
-
-    /// A copy for another caller whose work failed for the same reason.
-    pub fn duplicate(&self) -> Self {
-        match self {
-            Self::InvalidRecord(error) => Self::InvalidRecord(error.clone()),
-            Self::Config(message) => Self::Config(message.clone()),
-            Self::Integrity { message, report } => Self::Integrity { message: message.clone(), report: report.clone() },
-            Self::Store(error) => Self::Store(error.clone()),
-            Self::SchemaVersion { path, found, supported } => {
-                Self::SchemaVersion { path: path.clone(), found: *found, supported: *supported }
-            }
-            Self::CommitInDoubt { message, first_seq, hashes } => {
-                Self::CommitInDoubt { message: message.clone(), first_seq: *first_seq, hashes: hashes.clone() }
-            }
-            Self::StorageReplaced(message) => Self::StorageReplaced(message.clone()),
-            Self::Conflict { message, existing_hash } => {
-                Self::Conflict { message: message.clone(), existing_hash: *existing_hash }
-            }
-            Self::UnknownModule { module_id, message } => {
-                Self::UnknownModule { module_id: module_id.clone(), message: message.clone() }
-            }
-            Self::ModuleAlreadyRegistered { module_id } => {
-                Self::ModuleAlreadyRegistered { module_id: module_id.clone() }
-            }
-            Self::ModuleLifecycle { module_id, step, message, cause } => Self::ModuleLifecycle {
-                module_id: module_id.clone(),
-                step,
-                message: message.clone(),
-                cause: cause.clone(),
-            },
-            Self::RecordRefused { module_id, message, cause } => {
-                Self::RecordRefused { module_id: module_id.clone(), message: message.clone(), cause: cause.clone() }
-            }
-            Self::Module { module_id, message, cause } => {
-                Self::Module { module_id: module_id.clone(), message: message.clone(), cause: cause.clone() }
-            }
-            Self::AccessDenied(message) => Self::AccessDenied(message.clone()),
-            Self::Closed => Self::Closed,
-            Self::Forked { opened_in, here } => Self::Forked { opened_in: *opened_in, here: *here },
-            Self::Interrupted => Self::Interrupted,
-        }
     }
 }

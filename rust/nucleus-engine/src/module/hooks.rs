@@ -234,6 +234,6 @@ fn refusal(module_id: &str, what: &str, fault: Fault) -> Error {
             message: format!("{what}: entry {} says the same", entry.seq),
             existing_hash: Some(entry.hash),
         },
-        Fault::Ledger(error) => error.duplicate(),
+        Fault::Ledger(error) => Error::clone(&error),
     }
 }
