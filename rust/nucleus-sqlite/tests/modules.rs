@@ -4,6 +4,7 @@
 mod common;
 
 use std::any::Any;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use nucleus_core::{CanonicalJson, ChainEntry, Record};
@@ -300,8 +301,7 @@ fn open_built_in(path: &Path) -> LedgerEngine {
         version: "1.0.0".to_owned(),
         config: CanonicalJson::from_canonical("{}"),
     };
-    let config = LedgerConfig { modules: vec![asset], ..LedgerConfig::new(Some("test".to_owned()), file(path)) };
-    LedgerEngine::open(&config, &BuiltinModules, &mut |_, _| Ok(())).unwrap()
+    common::open_file(path, &LedgerConfig { modules: vec![asset], ..LedgerConfig::default() }, &BuiltinModules).unwrap()
 }
 
 #[test]

@@ -28,7 +28,6 @@ impl IndexSum {
         self.rows += 1;
         self.sum = self.sum.wrapping_add(u128::from(high) << 64 | u128::from(low));
     }
-
 }
 
 impl AddAssign for IndexSum {

@@ -162,7 +162,7 @@ impl Versions<'_> {
 
 impl Viewer<'_> {
     /// The kinds on whose resource of this id the viewer has a grant to read, on exactly it.
-    fn kinds_granted_on(&self, connection: &Connection, id: &str) -> Result<Vec<String>> {
+    fn kinds_granted_on(self, connection: &Connection, id: &str) -> Result<Vec<String>> {
         let doing = "looking for grants on an id";
         let sql = "SELECT resource_kind, principal_oid = ?2 AND scope <> 'write' AND (exp IS NULL OR exp > ?3) \
                    FROM acl_grants NOT INDEXED WHERE resource_id = ?1 LIMIT ?4";
@@ -180,7 +180,7 @@ impl Viewer<'_> {
 
     /// The same for an id on which there are many grants: kind by kind, of those that the viewer has any grants of and of
     /// those that the id is in use in, by turns, until either are all.
-    fn kinds_granted_on_known(&self, connection: &Connection, id: &str) -> Result<Vec<String>> {
+    fn kinds_granted_on_known(self, connection: &Connection, id: &str) -> Result<Vec<String>> {
         let doing = "looking for grants on an id";
         let next_of_viewer = "SELECT min(resource_kind) FROM acl_grants INDEXED BY acl_grants_principal \
                               WHERE principal_oid = ?1 AND scope = ?2 AND resource_kind > ?3";

@@ -71,7 +71,7 @@ impl Viewer<'_> {
     ///
     /// See [`routes::few`] for what is `exhaustive` and what is `beside_an_index`.
     pub(crate) fn places(
-        &self,
+        self,
         versions: &mut Versions<'_>,
         stream: Option<&str>,
         whole: &Whole,
@@ -102,7 +102,7 @@ impl Viewer<'_> {
     }
 
     /// Adds where to look in the streams of all kinds; false where that would be in too many places.
-    fn all_places(&self, versions: &Versions<'_>, few: u64, places: &mut Places) -> Result<bool> {
+    fn all_places(self, versions: &Versions<'_>, few: u64, places: &mut Places) -> Result<bool> {
         let seeing = &["full", "read"];
         let ids = |resources: Vec<Resource>| resources.into_iter().map(|resource| resource.id);
         // All together first: others may have spread their grants over any number of kinds.
@@ -131,7 +131,7 @@ impl Viewer<'_> {
 
     /// Adds where to look for resources of one kind in its streams.
     fn places_of_kind(
-        &self,
+        self,
         versions: &Versions<'_>,
         kind: &str,
         streams: &[&str],
@@ -147,7 +147,7 @@ impl Viewer<'_> {
 
     /// Where to look in a stream of the engine's own, which is about all that the viewer has `full` on.
     fn own_places(
-        &self,
+        self,
         versions: &mut Versions<'_>,
         own: &str,
         whole: &Whole,
@@ -178,7 +178,7 @@ impl Viewer<'_> {
     }
 
     /// Whether they have more grants than this, of whatever scope.
-    pub(crate) fn has_more_grants_than(&self, versions: &Versions<'_>, few: u64) -> Result<bool> {
+    pub(crate) fn has_more_grants_than(self, versions: &Versions<'_>, few: u64) -> Result<bool> {
         let many = &versions.storage.many_grants;
         let counted = (Arc::clone(&self.principal_oid), None, None);
         if many.exceed(&counted, few) {
@@ -195,7 +195,7 @@ impl Viewer<'_> {
     }
 
     /// The kinds of which something may be seen; None where they are many.
-    fn kinds_seen(&self, connection: &Connection) -> Result<Option<Vec<String>>> {
+    fn kinds_seen(self, connection: &Connection) -> Result<Option<Vec<String>>> {
         let doing = "reading the kinds of a principal's grants";
         // One seek for each kind, however many grants there are of it.
         let sql = "SELECT resource_kind FROM acl_grants INDEXED BY acl_grants_principal \
@@ -223,7 +223,7 @@ impl Viewer<'_> {
 
     /// The resources on which the viewer has one of these scopes, of one kind or of all; None where they are not few.
     fn resources(
-        &self,
+        self,
         versions: &Versions<'_>,
         kind: Option<&str>,
         scopes: &[&'static str],

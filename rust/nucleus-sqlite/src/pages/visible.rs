@@ -51,7 +51,7 @@ pub(crate) struct Whole {
 
 impl Viewer<'_> {
     /// Whether they may see this entry.
-    pub(crate) fn sees(&self, versions: &Versions<'_>, entry: &ChainEntry) -> Result<bool> {
+    pub(crate) fn sees(self, versions: &Versions<'_>, entry: &ChainEntry) -> Result<bool> {
         self.admits(
             &entry.record,
             &mut |seq| Ok(versions.entry_at(i64::try_from(seq).unwrap_or(i64::MAX))?.map(|entry| entry.record)),
@@ -60,12 +60,12 @@ impl Viewer<'_> {
     }
 
     /// Whether they may read the resource of this id in a stream, which is none of the engine's own.
-    pub(crate) fn reads(&self, connection: &Connection, id: &str, stream: &str) -> Result<bool> {
+    pub(crate) fn reads(self, connection: &Connection, id: &str, stream: &str) -> Result<bool> {
         self.admits_resource(id, stream, &mut |question| allows(connection, question))
     }
 
     /// What there is to see in one stream, or in all.
-    pub(crate) fn visible(&self, connection: &Connection, stream: Option<&str>) -> Result<Visible> {
+    pub(crate) fn visible(self, connection: &Connection, stream: Option<&str>) -> Result<Visible> {
         let whole = self.whole(connection, stream)?;
         let everything = stream.is_some_and(|stream| whole.streams.iter().any(|whole| whole == stream));
         let condition = if everything { None } else { Some(self.condition(connection, stream, &whole.streams)?) };
@@ -73,7 +73,7 @@ impl Viewer<'_> {
     }
 
     /// Whether the viewer has any grant of a scope: each that is looked for costs a search for every entry.
-    fn holds(&self, connection: &Connection, scope: Scope) -> Result<bool> {
+    fn holds(self, connection: &Connection, scope: Scope) -> Result<bool> {
         let doing = "reading the scopes of a principal's grants";
         let sql =
             "SELECT 1 FROM acl_grants INDEXED BY acl_grants_principal WHERE principal_oid = ?1 AND scope = ?2 LIMIT 1";
@@ -81,7 +81,7 @@ impl Viewer<'_> {
     }
 
     /// What is granted of whole kinds.
-    pub(crate) fn whole(&self, connection: &Connection, stream: Option<&str>) -> Result<Whole> {
+    pub(crate) fn whole(self, connection: &Connection, stream: Option<&str>) -> Result<Whole> {
         let doing = "reading grants of whole kinds";
         let sql = "SELECT resource_kind, scope FROM acl_grants INDEXED BY acl_grants_whole_kind \
                    WHERE principal_oid = ?1 AND resource_id = '*' AND scope <> 'write' AND (exp IS NULL OR exp > ?2)";
@@ -105,7 +105,7 @@ impl Viewer<'_> {
     }
 
     fn condition(
-        &self,
+        self,
         connection: &Connection,
         stream: Option<&str>,
         whole_streams: &[String],
@@ -162,12 +162,12 @@ impl Viewer<'_> {
         Ok((condition, values))
     }
 
-    fn holder(&self) -> [Value; 2] {
+    fn holder(self) -> [Value; 2] {
         [Value::Text(self.principal_oid.to_string()), Value::Integer(self.now_s)]
     }
 
     /// The SQL of a stream's kind: NULL, which equals nothing, where there is none.
-    fn kind_expression(&self, stream: &str) -> (String, Vec<Value>) {
+    fn kind_expression(self, stream: &str) -> (String, Vec<Value>) {
         let mut sql = format!("CASE {stream}");
         let mut values = Vec::new();
         for (declared, kind) in self.kinds.declared() {
