@@ -1,13 +1,15 @@
 """The Python and the SQL of docs/format.md, on real ledgers: whoever has that page alone can read and verify them."""
 
+import json
 import re
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.reference.vectors import load
 
 from nucleus import ModuleConfig, QueryFilters, Record, RequestContext, create_ledger, sqlite_storage
 from nucleus.access import AccessConfig, AclGrant
@@ -115,11 +117,42 @@ def test_printed_verifier_accepts_a_ledger(document: dict[str, Any], ledger_file
 
 
 def test_printed_reader_accepts_an_export(document: dict[str, Any], ledger_file: Path) -> None:
-    ledger_id, head, rows = document["read_export"]((ledger_file.parent / "export.jsonl").read_bytes().splitlines())
-    assert document["chain_faults"](rows, ledger_id) == []
+    lines = (ledger_file.parent / "export.jsonl").read_bytes().splitlines()
+    ledger_id, head, rows, false_claims = document["read_export"](lines)
+    assert document["chain_faults"](rows, ledger_id) == false_claims == []
     assert rows[-1][2].hex() == head
     with closing(sqlite3.connect(ledger_file)) as connection:
         assert rows == connection.execute(f"SELECT {document['COLUMNS']} FROM entries ORDER BY seq").fetchall()
+
+
+def faults_of(document: dict[str, Any], lines: list[str], ledger_id: str) -> list[tuple[str, int]]:
+    """Return what the printed code finds wrong with the entries of an export."""
+    header = json.dumps({"ledger_id": ledger_id, "head": None})
+    _, _, rows, false_claims = document["read_export"]([header, *lines])
+    faults: list[tuple[str, int]] = document["chain_faults"](rows, ledger_id)
+    return sorted({*faults, *false_claims})
+
+
+def test_printed_code_accepts_the_golden_ledger(document: dict[str, Any]) -> None:
+    golden = load("ledger.json")
+    assert faults_of(document, [row["line"] for row in golden["entries"]], golden["ledger_id"]) == []
+
+
+def test_printed_code_finds_what_the_golden_vectors_say(document: dict[str, Any]) -> None:
+    tampered = load("tampered.json")
+    compared = 0
+    for case in tampered["cases"]:
+        lines = [tampered["lines"][index] for index in case["chain"]]
+        kinds = {kind for kind, _ in case["faults"]}
+        if "malformed_entry" in kinds:
+            # The printed code names fewer forms: what it does not name, it refuses to read or finds in another way.
+            with suppress(ValueError):
+                assert faults_of(document, lines, case["ledger_id"]) != [], case["name"]
+        elif "head_mismatch" not in kinds:
+            expected = sorted({(kind, seq) for kind, seq in case["faults"]})
+            assert faults_of(document, lines, case["ledger_id"]) == expected, case["name"]
+            compared += 1
+    assert compared > 150
 
 
 EDITS: list[tuple[str, Edit, list[Any]]] = [
