@@ -1,17 +1,13 @@
-//! Appending records: the public call, and its part inside the write transaction.
-
-use std::sync::Arc;
+//! Appending records, inside the write transaction.
 
 use nucleus_core::entry::Head;
-use nucleus_core::oid::check_oid;
 use nucleus_core::{CanonicalJson, ChainEntry, Hash, Record, canonical};
 
-use super::LedgerEngine;
 use super::extend::{ChainEnd, Placing};
-use super::prepare::{Note, Writer, complete, prepare};
-use super::stage::{Appended, Ledger, Staged, Work};
+use super::parts::{Ledger, Staged};
+use super::prepare::{Note, Writer, complete};
 use crate::access::Access;
-use crate::model::{AppendOptions, Authority, Error, Meta, NewRecord, Request, Result, Sight};
+use crate::model::{AppendOptions, Authority, Error, Meta, Request, Result, Sight};
 use crate::module::{AppendHooks, Verdict};
 use crate::store::{OpenTransaction, Write};
 
@@ -21,64 +17,9 @@ pub(super) struct Append {
     /// An entry for each record, complete but for its place.
     pub(super) entries: Vec<ChainEntry>,
     /// What is known of each besides.
-    notes: Vec<Note>,
-    options: AppendOptions,
-    request: Request,
-}
-
-impl LedgerEngine {
-    /// Appends records in one atomic step; when this answers, they are durable as configured.
-    ///
-    /// Calls of several threads share a commit; each fails or succeeds alone. Where a module completed a record whose resource
-    /// the requester may write but not read, the entry is answered without its payload, as if it were redacted.
-    pub fn append(
-        &self,
-        records: Vec<NewRecord>,
-        requester_oid: &str,
-        options: AppendOptions,
-    ) -> Result<Vec<ChainEntry>> {
-        if records.is_empty() {
-            return Ok(Vec::new());
-        }
-        check_oid(requester_oid)?;
-        self.hooks.refuse_inside_hook("append")?;
-        if !self.unruled.is_empty() {
-            records.iter().try_for_each(|new| self.refuse_unruled(&new.record.stream))?;
-        }
-        let request = Request { requester_oid: Arc::from(requester_oid), recorded_at: self.environment.now_ms() };
-        let append = self.prepare(records, options, request.clone())?;
-        if !self.hooks.none() {
-            // So that a hook that reads through the ledger finds the grants up to date: it could not wait for them.
-            self.bring_grants_up_to_date()?;
-        }
-        let Appended { mut entries, first_seq, withheld } = self.queue.submit(self.parts(), Work::Append(append))?;
-        if !self.hooks.none() {
-            let fresh: Vec<&ChainEntry> = entries.iter().filter(|entry| entry.seq >= first_seq).collect();
-            self.hooks.after_append(&self.storage, &request, &fresh);
-        }
-        for position in withheld {
-            entries[position].withhold_payload();
-        }
-        Ok(entries)
-    }
-
-    fn prepare(&self, records: Vec<NewRecord>, options: AppendOptions, request: Request) -> Result<Append> {
-        let writer = Writer {
-            requester_oid: &request.requester_oid,
-            recorded_at: request.recorded_at,
-            max_record_bytes: self.max_record_bytes,
-        };
-        let salts = self.environment.salts(records.len())?;
-        let (mut entries, mut notes) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
-        for (position, (new, salt)) in records.into_iter().zip(salts).enumerate() {
-            let prepared = prepare(new, salt, writer);
-            let (entry, note) =
-                prepared.map_err(|error| if options.batch { error.within_index(position) } else { error })?;
-            entries.push(entry);
-            notes.push(note);
-        }
-        Ok(Append { entries, notes, options, request })
-    }
+    pub(super) notes: Vec<Note>,
+    pub(super) options: AppendOptions,
+    pub(super) request: Request,
 }
 
 impl Append {

@@ -1,11 +1,11 @@
 //! The one place where anything is appended.
 
-use nucleus_core::entry::{Head, Linker, Salt, commit_payload};
-use nucleus_core::{ChainEntry, FORMAT, Hash, Record};
+use nucleus_core::entry::{Head, Linker};
+use nucleus_core::{ChainEntry, ErrorKind, Hash, Record, VerificationError, VerificationReport};
 
-use super::import::check_continues;
-use super::stage::Ledger;
-use crate::model::{Request, Result, with_engine_meta};
+use super::parts::Ledger;
+use super::prepare::unplaced;
+use crate::model::{Error, Request, Result, is_well_formed, with_engine_meta};
 use crate::store::Write;
 
 /// How an entry comes to its place.
@@ -80,9 +80,27 @@ impl<'a> ChainEnd<'a> {
     }
 }
 
-/// An entry that needs nothing but its place in the chain.
-pub(super) fn unplaced(record: Record, salt: Salt) -> ChainEntry {
-    let payload_hash = commit_payload(&record, &salt);
-    let hash = Hash([0; 32]);
-    ChainEntry { seq: 0, format: FORMAT, hash, prev_hash: None, salt: Some(salt), payload_hash, record }
+/// Refuses an entry that is not the next one of the chain.
+fn check_continues(entry: &ChainEntry, head: Option<Head>, genesis: &Hash) -> Result<()> {
+    let expected_seq = head.map_or(0, |head| head.seq + 1);
+    let kind = if entry.seq != expected_seq {
+        ErrorKind::SequenceGap
+    } else if entry.prev_hash != head.map(|head| head.hash) {
+        ErrorKind::ChainLinkBroken
+    } else if entry.format != nucleus_core::FORMAT || !is_well_formed(&entry.record) {
+        ErrorKind::MalformedEntry
+    } else if !entry.adds_up(genesis) {
+        ErrorKind::HashMismatch
+    } else {
+        return Ok(());
+    };
+    let mut report = VerificationReport::default();
+    report.add(VerificationError {
+        kind,
+        seq: i64::try_from(entry.seq).ok(),
+        record_id: Some(entry.record.id.clone()),
+        expected: (kind == ErrorKind::SequenceGap).then(|| format!("seq {expected_seq}")),
+        actual: (kind == ErrorKind::SequenceGap).then(|| format!("seq {}", entry.seq)),
+    });
+    Err(Error::integrity("an imported entry does not continue the chain; nothing of its batch was kept", report))
 }

@@ -7,6 +7,7 @@ use nucleus_core::error::shortened;
 use nucleus_core::oid::check_oid;
 
 use super::LedgerEngine;
+use super::parts::access_is_off;
 use super::queue::transact;
 use super::stage::Work;
 use crate::access::{Access, AccessConfig, At, Explanation, Moment, Period, other_kinds};
@@ -277,10 +278,6 @@ fn kinds_unknown() -> Error {
          open it once from the service, with its modules"
             .to_owned(),
     )
-}
-
-pub(super) fn access_is_off() -> Error {
-    Error::Config("the ledger was opened without access control; open it with an access configuration".to_owned())
 }
 
 /// The moment after an entry. Of what somebody may not read it is a moment like what is not there: only where the

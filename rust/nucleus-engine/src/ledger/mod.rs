@@ -4,26 +4,27 @@ mod append;
 mod config;
 mod extend;
 mod governing;
-mod import;
 mod open;
+mod parts;
 mod prepare;
 mod queue;
 mod read;
 mod redact;
 mod stage;
 mod verify;
+mod writing;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::access::Access;
 use crate::env::Environment;
-use crate::model::{Error, Result};
+use crate::model::Result;
 use crate::module::{Hooks, ModuleRegistry};
 use crate::store::Storage;
 
+use self::parts::Ledger;
 use self::queue::CommitQueue;
-use self::stage::Ledger;
 
 pub use config::{DEFAULT_MAX_RECORD_BYTES, LedgerConfig, check_ledger_id};
 pub use verify::verify_storage;
@@ -76,11 +77,6 @@ impl LedgerEngine {
         }
     }
 
-    /// Refuses what would get round the rules that a stream was written under.
-    fn refuse_unruled(&self, stream: &str) -> Result<()> {
-        refuse_unruled(&self.unruled, stream)
-    }
-
     /// Stops the modules and closes the ledger; later calls are refused. Closing twice does nothing.
     ///
     /// # Errors
@@ -99,20 +95,5 @@ impl Drop for LedgerEngine {
         if let Err(error) = self.close() {
             tracing::warn!(%error, "closing a ledger failed");
         }
-    }
-}
-
-/// See [`LedgerEngine::refuse_unruled`].
-fn refuse_unruled(unruled: &[(String, &'static str)], stream: &str) -> Result<()> {
-    match unruled.iter().find(|(unruled, _)| unruled == stream) {
-        None => Ok(()),
-        Some((_, id)) => Err(Error::Module {
-            module_id: (*id).to_owned(),
-            message: format!(
-                "it rules the stream `{stream}` of this ledger, which was opened without it; name the module when \
-                 opening the ledger to write there"
-            ),
-            cause: None,
-        }),
     }
 }

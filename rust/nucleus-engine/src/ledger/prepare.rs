@@ -1,9 +1,8 @@
 //! What an append needs before it takes any lock: bounds, the engine's own meta, the commitment to the payload.
 
 use nucleus_core::entry::{Salt, commit_payload};
-use nucleus_core::{CanonicalJson, ChainEntry, InvalidRecord};
+use nucleus_core::{CanonicalJson, ChainEntry, FORMAT, Hash, InvalidRecord, Record};
 
-use super::extend::unplaced;
 use crate::model::{NewRecord, is_own_stream, with_engine_meta};
 
 /// What a caller said of a record besides what becomes its entry.
@@ -72,4 +71,11 @@ fn check_size(bytes: usize, writer: Writer<'_>) -> std::result::Result<(), Inval
         "the record has {bytes} bytes in canonical form; at most {} are allowed (max_record_bytes)",
         writer.max_record_bytes
     )))
+}
+
+/// An entry that needs nothing but its place in the chain.
+pub(super) fn unplaced(record: Record, salt: Salt) -> ChainEntry {
+    let payload_hash = commit_payload(&record, &salt);
+    let hash = Hash([0; 32]);
+    ChainEntry { seq: 0, format: FORMAT, hash, prev_hash: None, salt: Some(salt), payload_hash, record }
 }

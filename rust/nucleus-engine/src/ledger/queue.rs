@@ -8,7 +8,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::stage::{Appended, Ledger, Staged, Work, stage};
+use super::parts::{Appended, Ledger, Staged};
+use super::stage::{Work, stage};
 use crate::model::{Error, Result, StoreError, StoreErrorKind};
 use crate::store::{OpenTransaction, Storage};
 

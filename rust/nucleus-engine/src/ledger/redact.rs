@@ -1,15 +1,9 @@
-//! Redacting: the public call, and its part inside the write transaction.
+//! Redacting, inside the write transaction.
 
-use std::sync::Arc;
-
-use nucleus_core::oid::check_oid;
-use nucleus_core::{
-    CanonicalJson, ChainEntry, Hash, InvalidRecord, REDACTION_ID_PREFIX, REDACTIONS_STREAM, Record, canonical,
-};
+use nucleus_core::{CanonicalJson, ChainEntry, Hash, REDACTION_ID_PREFIX, REDACTIONS_STREAM, Record, canonical};
 
 use super::extend::ChainEnd;
-use super::stage::{Ledger, Staged, Work};
-use super::{LedgerEngine, refuse_unruled};
+use super::parts::{Ledger, Staged, refuse_unruled};
 use crate::model::{Authority, Error, Request, Result, Sight, is_own_stream};
 use crate::store::{OpenTransaction, Write};
 
@@ -17,41 +11,13 @@ use crate::store::{OpenTransaction, Write};
 #[derive(Debug)]
 pub(super) struct Redaction {
     /// Of the entry whose payload is erased.
-    hash: Hash,
-    reason: String,
-    request: Request,
+    pub(super) hash: Hash,
+    pub(super) reason: String,
+    pub(super) request: Request,
 }
 
 /// What an entry is looked at by that is to be erased, once its requester is authorised.
 const EVERYTHING: Sight = Sight::Everything(Authority::Rules);
-
-impl LedgerEngine {
-    /// Erases one entry's payload and salt for good; answers the entry that records it.
-    ///
-    /// Redacting what is redacted already answers the entry of then. A reader may keep the write-ahead log from being emptied
-    /// of what was erased: then [`Stats::scrub_pending`](crate::store::Stats::scrub_pending) says so until a later commit,
-    /// or the closing, has emptied it.
-    pub fn redact(&self, hash: &Hash, reason: &str, requester_oid: &str) -> Result<ChainEntry> {
-        check_oid(requester_oid)?;
-        if reason.is_empty() {
-            return Err(InvalidRecord::new("a redaction needs a reason").within_key("reason").into());
-        }
-        self.hooks.refuse_inside_hook("redact")?;
-        if !self.hooks.none() {
-            self.bring_grants_up_to_date()?;
-        }
-        let request = Request { requester_oid: Arc::from(requester_oid), recorded_at: self.environment.now_ms() };
-        let redaction = Redaction { hash: *hash, reason: reason.to_owned(), request };
-        let recorded = self.queue.submit(self.parts(), Work::Redact(redaction))?;
-        // The erasure is durable: what is left to do is not for its caller to fail by.
-        match self.storage.upkeep().scrub() {
-            Ok(true) => {}
-            Ok(false) => tracing::warn!("a reader keeps the write-ahead log from being emptied of an erased payload"),
-            Err(error) => tracing::warn!(%error, "the write-ahead log could not be emptied of an erased payload yet"),
-        }
-        recorded.entries.into_iter().next().ok_or(Error::Closed)
-    }
-}
 
 /// Erases a payload and appends the record of it.
 pub(super) fn stage_redaction(ledger: Ledger<'_>, open: &OpenTransaction, redaction: &Redaction) -> Result<Staged> {

@@ -1,30 +1,14 @@
 //! What a call writes into an open transaction.
 
-use std::sync::Arc;
-
 use nucleus_core::ChainEntry;
 
 use super::append::{Append, stage_append};
 use super::extend::{ChainEnd, Placing};
-use super::governing::access_is_off;
+use super::parts::{Appended, Ledger, Staged, access_is_off};
 use super::redact::{Redaction, stage_redaction};
 use crate::access::{Access, RecordWriter};
-use crate::env::Environment;
 use crate::model::{GrantRequest, Request, Result};
-use crate::module::Hooks;
-use crate::store::{OpenTransaction, Storage, Write};
-
-/// What everything that is written goes through.
-#[derive(Clone, Copy)]
-pub(super) struct Ledger<'a> {
-    pub(super) storage: &'a Arc<dyn Storage>,
-    pub(super) environment: &'a Environment,
-    pub(super) hooks: &'a Hooks,
-    pub(super) access: Option<&'a Access>,
-    /// See [`LedgerEngine`](super::LedgerEngine).
-    pub(super) unruled: &'a [(String, &'static str)],
-    pub(super) max_record_bytes: usize,
-}
+use crate::store::{OpenTransaction, Write};
 
 /// One call that writes: all of it or nothing. It is worked on in place, and may be staged again.
 #[derive(Debug)]
@@ -39,30 +23,6 @@ pub(super) enum Work {
     Revoke(Vec<GrantRequest>, Request, bool),
     /// Appends entries of an export.
     Import(Vec<ChainEntry>),
-}
-
-/// What a call came to in a transaction that is still open.
-#[derive(Debug, Default)]
-pub(super) struct Staged {
-    /// Entries below this seq were there before: they say what the caller said again.
-    pub(super) first_seq: u64,
-    /// Entries that are answered, where they are not those of the work itself.
-    pub(super) entries: Vec<ChainEntry>,
-    /// Entries that are answered in place of one of the work, by position.
-    pub(super) instead: Vec<(usize, ChainEntry)>,
-    /// Positions of the entries whose payload says what the caller did not say and may not read.
-    pub(super) withheld: Vec<usize>,
-}
-
-/// What a call came to.
-#[derive(Debug, Default)]
-pub(super) struct Appended {
-    /// One entry for each record.
-    pub(super) entries: Vec<ChainEntry>,
-    /// See [`Staged::first_seq`].
-    pub(super) first_seq: u64,
-    /// See [`Staged::withheld`].
-    pub(super) withheld: Vec<usize>,
 }
 
 impl Work {
@@ -92,14 +52,6 @@ impl Work {
 }
 
 impl Ledger<'_> {
-    /// Runs `work` in a transaction, with the grants up to date before it and after it, where access control is on.
-    pub(super) fn in_step<T>(self, open: &OpenTransaction, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        match self.access {
-            None => work(),
-            Some(access) => access.in_step(open, work),
-        }
-    }
-
     /// Whether nothing but the storage itself can fail once a call has begun to write: then it needs no part of its own.
     pub(super) fn writes_whole_or_fails(self, work: &Work) -> bool {
         matches!(work, Work::Append(append) if append.is_unwatched(self))
