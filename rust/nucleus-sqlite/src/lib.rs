@@ -8,6 +8,7 @@ mod connect;
 mod faults;
 mod files;
 mod grants;
+mod locks;
 mod lookup;
 mod open;
 mod pages;
@@ -15,11 +16,13 @@ mod reader;
 mod rows;
 mod scan;
 mod schema;
+mod state;
+mod statements;
 mod storage;
 mod writer;
 
 pub use config::{Durability, SqliteConfig};
-pub use storage::SqliteStorage;
+pub use state::SqliteStorage;
 
 /// Version of the SQLite library in this build, e.g. `3.54.1`.
 pub fn library_version() -> &'static str {

@@ -4,40 +4,30 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
-use nucleus_core::hash::ledger_hash;
 use nucleus_core::{VerificationError, VerificationReport};
 use nucleus_engine::check_ledger_id;
 use nucleus_engine::env::{Entropy, Environment, SystemEntropy};
 use nucleus_engine::model::{Error, Result};
-use nucleus_engine::store::Described;
 use rusqlite::Connection;
 
 use crate::config::{Durability, SqliteConfig};
 use crate::connect::{Connector, Doing, Role, Target, checkpoint_on_close};
 use crate::faults::{damaged, database_error, failed_io, unavailable};
 use crate::files::anchor::Anchor;
-use crate::files::file_watch::FileWatch;
+use crate::files::names::wal_has_content;
 use crate::files::recovery::Recovery;
+use crate::files::why_unsound::explained;
 use crate::files::{anchor, lock_guard, names};
-use crate::lookup::runs::Lookup;
-use crate::pages::places::ManyGrants;
+use crate::locks::lock;
 use crate::rows::read_head;
 use crate::schema;
 use crate::schema::{APPLICATION_ID, Contents, LedgerInfo, SCHEMA_VERSION};
-use crate::storage::{LEAST_SQLITE_VERSION, SqliteStorage, Writer, lock};
-use crate::writer::is_busy;
-
-/// What a storage turns out to be at its opening.
-pub(crate) struct Shape {
-    /// The file as it was given; None in memory.
-    pub(crate) location: Option<PathBuf>,
-    pub(crate) read_only: bool,
-    pub(crate) has_grants: bool,
-}
+use crate::state::LEAST_SQLITE_VERSION;
+use crate::state::Shape;
+use crate::state::SqliteStorage;
+use crate::statements::is_busy;
 
 impl SqliteStorage {
     /// A new ledger in memory.
@@ -88,7 +78,7 @@ impl SqliteStorage {
         } else {
             open_writable(connector.clone(), &path, id, config, environment)
         };
-        let mut storage = opened.map_err(|error| recovery.explained(&connector, error))?;
+        let mut storage = opened.map_err(|error| explained(&recovery, &connector, error))?;
         storage.recovery = recovery;
         if let Some(id) = id.filter(|id| *id != storage.info.id) {
             return Err(Error::Config(format!(
@@ -97,61 +87,6 @@ impl SqliteStorage {
                 storage.info.id,
                 id.escape_debug()
             )));
-        }
-        Ok(storage)
-    }
-
-    pub(crate) fn assemble(
-        connector: Connector,
-        writer: Option<Connection>,
-        shape: Shape,
-        environment: &Environment,
-        path: &Path,
-    ) -> Result<Self> {
-        let reader = connector.connect(Role::Reader).doing("opening the database for reading")?;
-        let info = schema::ledger_info(&reader, path)?;
-        let page_bytes: i64 =
-            reader.pragma_query_value(None, "page_size", |row| row.get(0)).doing("reading the page size")?;
-        let watch = match (&writer, connector.path()) {
-            (Some(_), Some(path)) => Some(Mutex::new(FileWatch::new(path, page_bytes as u64)?)),
-            _ => None,
-        };
-        let Shape { location, read_only, has_grants } = shape;
-        let storage = Self {
-            described: Described {
-                ledger_id: info.id.clone(),
-                read_only,
-                // In memory there is one state, locked by whoever writes.
-                reads_wait_for_writes: location.is_none(),
-                location,
-            },
-            environment: environment.clone(),
-            ledger_hash: ledger_hash(&info.id),
-            info,
-            connector,
-            read_only,
-            page_bytes: page_bytes as u64,
-            has_grants,
-            writer: Mutex::new(Writer { connection: None, replaced: false, head: None }),
-            wal_frames: Arc::new(AtomicU64::new(0)),
-            wrote: AtomicBool::new(false),
-            readers: Mutex::new(vec![reader]),
-            lookup: Lookup::default(),
-            many_grants: ManyGrants::default(),
-            streams_of_ids: crate::pages::homonyms::StreamsOfIds::default(),
-            newest_known: crate::pages::versions::NewestKnown::default(),
-            field_indexes: RwLock::default(),
-            anchor: Mutex::new(None),
-            watch,
-            scrub_pending: AtomicBool::new(false),
-            recovery: Recovery::default(),
-            closed: AtomicBool::new(false),
-            opened_in: std::process::id(),
-        };
-        storage.note_indexes()?;
-        if let Some(mut connection) = writer {
-            storage.count_frames(&mut connection)?;
-            storage.writer().connection = Some(connection);
         }
         Ok(storage)
     }
@@ -453,10 +388,6 @@ fn open_read_only(
 fn try_reading(connector: &Connector) -> rusqlite::Result<()> {
     let connection = connector.connect(Role::Reader)?;
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
-}
-
-pub(crate) fn wal_has_content(path: &Path) -> bool {
-    std::fs::metadata(names::beside(path, "-wal")).is_ok_and(|metadata| metadata.len() > 0)
 }
 
 fn opening(path: &Path, error: &rusqlite::Error) -> Error {

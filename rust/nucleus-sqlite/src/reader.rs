@@ -15,9 +15,11 @@ use crate::grants;
 use crate::lookup::runs::{Extent, Key, prefix_of};
 use crate::pages::versions::Versions;
 use crate::pages::visible::Viewer;
+use crate::rows::committed_below;
 use crate::rows::{COLUMNS, bad_entry, check_follows, check_neighbours, read_entry, read_head, refuse_gap};
-use crate::storage::{Reader, SqliteStorage, committed_below};
-use crate::writer::execute;
+use crate::state::Reader;
+use crate::state::SqliteStorage;
+use crate::statements::execute;
 
 /// A read transaction on a connection of its own: all statements see one state. It ends when it is dropped.
 pub(crate) struct SqliteRead<'a> {
@@ -89,7 +91,7 @@ impl Read for SqliteRead<'_> {
             found = storage.confirm_hash(&self.connection, &seqs, hash)?;
         }
         match (Viewer::of(sight), found) {
-            (Some(viewer), Some(entry)) => Ok(viewer.sees(&self.versions()?, &entry)?.then_some(entry)),
+            (Some(viewer), Some(entry)) => Ok(self.versions()?.shows(viewer, &entry)?.then_some(entry)),
             (_, found) => Ok(found),
         }
     }

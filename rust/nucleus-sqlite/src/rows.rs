@@ -10,7 +10,6 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Row};
 
 use crate::connect::Doing;
-use crate::storage::committed_below;
 
 /// The columns of an entry, in the order that the functions of this module expect.
 pub(crate) const COLUMNS: &str =
@@ -185,6 +184,13 @@ pub(crate) fn bad_entry(kind: ErrorKind, seq: i64, record_id: Option<String>) ->
     let mut report = VerificationReport::default();
     report.add(VerificationError { kind, seq: Some(seq), record_id, expected: None, actual: None });
     Error::integrity("an entry was altered after it was written", report)
+}
+
+/// Number of committed entries that a read sees.
+pub(crate) fn committed_below(connection: &Connection) -> Result<i64> {
+    let mut statement = connection.prepare_cached("SELECT max(seq) FROM entries").doing("reading the head")?;
+    let last: Option<i64> = statement.query_row([], |row| row.get(0)).doing("reading the head")?;
+    Ok(last.map_or(0, |seq| seq.saturating_add(1)))
 }
 
 /// Where the chain ends.

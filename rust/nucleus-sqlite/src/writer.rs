@@ -11,18 +11,22 @@ use nucleus_engine::model::{
     Question, Result, Sight,
 };
 use nucleus_engine::store::{OpenTransaction, Read, Write, share};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 
 use crate::config::Durability;
 use crate::connect::{Doing, Role, checkpoint_on_close};
 use crate::faults::{busy, database_error};
 use crate::files::log_scan;
 use crate::grants;
+use crate::locks::lock;
 use crate::lookup::runs::{Extent, Key, prefix_of};
 use crate::pages::versions::{Uncommitted, Versions};
 use crate::pages::visible::Viewer;
 use crate::rows::{check_neighbours, hash_at, read_head};
-use crate::storage::{SqliteStorage, lock};
+use crate::state::SqliteStorage;
+use crate::statements::checkpoint;
+use crate::statements::execute;
+use crate::statements::is_busy;
 
 /// Frames in the write-ahead log from which on a commit is followed by a checkpoint (4 MiB). The log is then written from
 /// its beginning again, which syncs faster than a file that grows.
@@ -288,28 +292,11 @@ enum Outcome {
     CommitFailed { error: Error, first_seq: u64, hashes: Vec<Hash> },
 }
 
-pub(crate) fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(sql)?.execute([]).map(|_| ())
-}
-
-pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
-}
-
 fn roll_back(connection: &Connection, error: Error) -> Outcome {
     // After some errors SQLite has rolled back already; then ROLLBACK itself would be the error.
     let clean = connection.is_autocommit() || execute(connection, "ROLLBACK").is_ok();
     let harmless = !matches!(error, Error::Store(_));
     if clean && harmless { Outcome::RolledBack(error) } else { Outcome::Broken(error) }
-}
-
-/// Runs a checkpoint; false where another connection kept it from finishing.
-pub(crate) fn checkpoint(connection: &Connection, mode: &str) -> Result<bool> {
-    let doing = "checkpointing the write-ahead log";
-    connection
-        .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get::<_, i64>(0))
-        .doing(doing)
-        .map(|busy| busy == 0)
 }
 
 impl Transaction {
@@ -372,7 +359,7 @@ impl Read for Transaction {
         let seqs = self.storage.lookup.candidates(&self.connection, Key::Hash, prefix_of(hash), self.extent())?;
         let found = self.storage.confirm_hash(&self.connection, &seqs, hash)?;
         match (Viewer::of(sight), found) {
-            (Some(viewer), Some(entry)) => Ok(viewer.sees(&self.versions(), &entry)?.then_some(entry)),
+            (Some(viewer), Some(entry)) => Ok(self.versions().shows(viewer, &entry)?.then_some(entry)),
             (_, found) => Ok(found),
         }
     }

@@ -24,9 +24,9 @@ use rusqlite::Connection;
 
 use crate::faults::failed_io;
 use crate::files::names;
+use crate::rows::committed_below;
 use crate::rows::hash_at;
 use crate::schema::LedgerInfo;
-use crate::storage::committed_below;
 
 /// Every anchor has this size, so that rewriting it is one write inside one disk block.
 const ANCHOR_BYTES: usize = 1024;

@@ -17,7 +17,8 @@ use crate::files::anchor::{Anchor, anchor_path};
 use crate::files::lock_guard::is_locked_by_others;
 use crate::files::{lock_guard, names};
 use crate::rows::read_head;
-use crate::storage::{Snapshot, SqliteStorage};
+use crate::state::SqliteStorage;
+use crate::statements::Snapshot;
 
 /// Pages copied between two looks at the progress.
 const STEP_PAGES: i32 = 1024;

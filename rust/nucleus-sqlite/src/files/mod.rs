@@ -7,3 +7,4 @@ pub(crate) mod lock_guard;
 pub(crate) mod log_scan;
 pub(crate) mod names;
 pub(crate) mod recovery;
+pub(crate) mod why_unsound;

@@ -15,6 +15,11 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(path)
 }
 
+/// Whether a write-ahead log with anything in it lies beside a database.
+pub(crate) fn wal_has_content(path: &Path) -> bool {
+    std::fs::metadata(beside(path, "-wal")).is_ok_and(|metadata| metadata.len() > 0)
+}
+
 /// Where a file is made before it gets its name, in the same directory. Always the same for one name: what a power cut
 /// leaves there is written over by the next who make that file. It is no longer than any name may be.
 pub(crate) fn unfinished_path(path: &Path) -> PathBuf {

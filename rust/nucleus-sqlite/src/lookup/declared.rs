@@ -9,7 +9,7 @@ use rusqlite::TransactionBehavior;
 use crate::connect::Doing;
 use crate::lookup::field_index;
 use crate::schema::field_indexes;
-use crate::storage::SqliteStorage;
+use crate::state::SqliteStorage;
 
 impl SqliteStorage {
     /// Notes which indexes the database has.

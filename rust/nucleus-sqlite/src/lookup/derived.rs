@@ -21,8 +21,9 @@ use crate::connect::Doing;
 use crate::lookup::field_index;
 use crate::lookup::index_sum::{IndexSum, SumKey};
 use crate::lookup::runs::{Key, indexed_below, prefix_of, record_id_prefix};
+use crate::rows::committed_below;
 use crate::rows::{COLUMNS, verify_row};
-use crate::storage::{Snapshot, committed_below};
+use crate::statements::Snapshot;
 
 /// One index over the entries.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,8 +2,7 @@
 //!
 //! What a viewer sees follows from grants on the id, and costs by them; not by how often others use the id.
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
 
 use nucleus_core::{ACL_GRANTS_STREAM, ChainEntry, REDACTION_ID_PREFIX, REDACTIONS_STREAM};
 use nucleus_engine::model::{GRANTS_ID_PREFIX, Kinds, OfOneKind, Order, Resource, Result, Scope};
@@ -25,31 +24,6 @@ const MOST_NAMED: usize = 8;
 const CHUNK: usize = 256;
 /// An id with more versions than this is remembered.
 const MANY_VERSIONS: usize = 64;
-/// Most ids that are remembered.
-const MOST_REMEMBERED: usize = 4_096;
-
-/// In which streams ids with many versions stand. Entries stay: what is remembered stays true, and what comes after it is
-/// looked at.
-#[derive(Debug, Default)]
-pub(crate) struct StreamsOfIds {
-    /// By id: the streams, and the seq below which the chain was looked through. Held for moments.
-    known: Mutex<HashMap<String, (BTreeSet<String>, i64)>>,
-}
-
-impl StreamsOfIds {
-    fn get(&self, id: &str) -> Option<(BTreeSet<String>, i64)> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
-    }
-
-    fn remember(&self, id: &str, streams: BTreeSet<String>, below: i64) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_REMEMBERED {
-            known.clear();
-        }
-        known.insert(id.to_owned(), (streams, below));
-    }
-}
-
 impl Versions<'_> {
     /// The newest entry with this id, where all that the asker sees of the id is of one kind of resources; else some of the
     /// streams that they see it in.

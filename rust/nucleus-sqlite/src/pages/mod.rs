@@ -1,6 +1,7 @@
 //! Answering for somebody: pages, versions, and what they see of them.
 
-pub(crate) mod homonyms;
+mod homonyms;
+pub(crate) mod memory;
 mod page;
 pub(crate) mod places;
 pub(crate) mod versions;

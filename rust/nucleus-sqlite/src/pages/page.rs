@@ -16,7 +16,7 @@ use crate::pages::places::{Places, holds_more_than};
 use crate::pages::versions::Versions;
 use crate::pages::visible::{Viewer, Whole};
 use crate::rows::{COLUMNS, read_entry};
-use crate::storage::SqliteStorage;
+use crate::state::SqliteStorage;
 
 /// A viewer with more resources than this is not served from them where an index over payload members leads to few rows.
 const FEW_BESIDE_AN_INDEX: usize = 64;

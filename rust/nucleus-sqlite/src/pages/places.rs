@@ -3,9 +3,7 @@
 //! For each kind of resource there are two ways: from the few resources that they were granted, or through all entries of
 //! the kind's streams. The wrong one is slower by orders of magnitude, so the number of their grants decides, kind by kind.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
 
 use nucleus_core::{ACL_GRANTS_STREAM, REDACTION_ID_PREFIX, REDACTIONS_STREAM};
 use nucleus_engine::access::routes::{self, LEAST_FEW, MOST_FEW};
@@ -21,41 +19,6 @@ use crate::rows::hash_at;
 const MOST_PARTS: usize = 16;
 /// More kinds are not told apart.
 const MOST_KINDS: usize = 1_024;
-
-/// How long a principal with many grants is taken to have many, without counting them anew.
-const MANY_FOR: Duration = Duration::from_secs(10);
-/// Most principals of which that is remembered.
-const MOST_REMEMBERED: usize = 4_096;
-
-/// Who has been found to have many grants: counting them costs as much as reading a page. It decides where to look, never
-/// what is seen, so that it may be out of date.
-#[derive(Debug, Default)]
-pub(crate) struct ManyGrants {
-    /// More than how many were found when. Held for moments.
-    found: Mutex<HashMap<Counted, (u64, Instant)>>,
-}
-
-/// Whose grants are counted: principal, and scope and kind where not all count.
-type Counted = (Arc<str>, Option<&'static str>, Option<String>);
-
-impl ManyGrants {
-    fn exceed(&self, counted: &Counted, few: u64) -> bool {
-        self.found().get(counted).is_some_and(|(more_than, at)| *more_than >= few && at.elapsed() < MANY_FOR)
-    }
-
-    fn remember(&self, counted: Counted, more_than: u64) {
-        let mut found = self.found();
-        if found.len() >= MOST_REMEMBERED {
-            found.clear();
-        }
-        let known = found.get(&counted).filter(|(_, at)| at.elapsed() < MANY_FOR).map_or(0, |(known, _)| *known);
-        found.insert(counted, (known.max(more_than), Instant::now()));
-    }
-
-    fn found(&self) -> MutexGuard<'_, HashMap<Counted, (u64, Instant)>> {
-        self.found.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Where everything is that a viewer sees, with much beside it: each row found there must still meet the condition.
 #[derive(Debug, Default)]

@@ -2,26 +2,24 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Mutex, PoisonError};
 
 use nucleus_core::ChainEntry;
 use nucleus_engine::model::{Error, Order, Result, is_own_stream};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::connect::Doing;
+use crate::grants::allows;
 use crate::lookup::runs::{Extent, Key, Span, record_id_prefix};
+use crate::pages::memory::Newest;
 use crate::pages::visible::Viewer;
 use crate::rows::refuse_gap;
-use crate::storage::SqliteStorage;
+use crate::state::SqliteStorage;
 
 /// Candidates looked at together: nearly always there is one, and an id may have any number.
 const CHUNK: usize = 8;
 
 /// Records of which the newest version is noted while one page is read.
 const MOST_NOTED: usize = 64;
-
-/// Records of which the newest version is remembered from one read to another.
-const MOST_KNOWN: usize = 4_096;
 
 /// Seqs of what a transaction has written, which the shared look-up map must not know yet: by record id, and by stream and
 /// record id, for an id may be in use in any number of streams. As in that map, they only name candidates.
@@ -92,38 +90,6 @@ impl Uncommitted {
             self.add(row.get(0).doing(doing)?, text(1).doing(doing)?, text(2).doing(doing)?);
         }
         Ok(())
-    }
-}
-
-/// The newest version of records for which it took long to find, because their ids are in use in many streams. Entries stay:
-/// only what came since need be looked at.
-#[derive(Debug, Default)]
-pub(crate) struct NewestKnown {
-    /// By record id and stream. Held for moments.
-    known: Mutex<HashMap<(String, String), Newest>>,
-}
-
-/// What the entries below a seq came to.
-#[derive(Debug, Clone, Copy)]
-struct Newest {
-    seq: Option<i64>,
-    below: i64,
-}
-
-impl NewestKnown {
-    /// What is known of the whole of a span that reaches as far, at least.
-    fn get(&self, id: &str, stream: &str, span: Span) -> Option<Newest> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let newest = *known.get(&(id.to_owned(), stream.to_owned()))?;
-        (span.after == Span::ALL.after && newest.below <= span.before).then_some(newest)
-    }
-
-    fn remember(&self, id: &str, stream: &str, newest: Newest) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_KNOWN {
-            known.clear();
-        }
-        known.insert((id.to_owned(), stream.to_owned()), newest);
     }
 }
 
@@ -253,12 +219,21 @@ impl<'a> Versions<'a> {
         Ok(false)
     }
 
+    /// Whether a viewer may see this entry.
+    pub(crate) fn shows(&self, viewer: Viewer<'_>, entry: &ChainEntry) -> Result<bool> {
+        viewer.admits(
+            &entry.record,
+            &mut |seq| Ok(self.entry_at(i64::try_from(seq).unwrap_or(i64::MAX))?.map(|entry| entry.record)),
+            &mut |question| allows(self.connection, question),
+        )
+    }
+
     /// The newest entry with this id in a stream, if a viewer sees it. What they may not read costs what is not there does:
     /// grants are asked first.
     pub(crate) fn newest_seen(&mut self, id: &str, stream: &str, viewer: Viewer<'_>) -> Result<Option<ChainEntry>> {
         if is_own_stream(stream) {
             let Some(entry) = self.newest(id, stream, Span::ALL)? else { return Ok(None) };
-            return Ok(viewer.sees(self, &entry)?.then_some(entry));
+            return Ok(self.shows(viewer, &entry)?.then_some(entry));
         }
         if viewer.reads(self.connection, id, stream)? { self.newest(id, stream, Span::ALL) } else { Ok(None) }
     }

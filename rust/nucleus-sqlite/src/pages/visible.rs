@@ -2,14 +2,13 @@
 
 use std::ops::Deref;
 
-use nucleus_core::{ChainEntry, canonical};
+use nucleus_core::canonical;
 use nucleus_engine::model::{About, OWN_STREAMS, Resource, Result, Rule, Scope, Sight, WHOLE_KIND};
 use rusqlite::Connection;
 use rusqlite::types::Value;
 
 use crate::connect::Doing;
 use crate::grants::allows;
-use crate::pages::versions::Versions;
 
 /// Somebody who sees what they are granted.
 #[derive(Debug, Clone, Copy)]
@@ -50,15 +49,6 @@ pub(crate) struct Whole {
 }
 
 impl Viewer<'_> {
-    /// Whether they may see this entry.
-    pub(crate) fn sees(self, versions: &Versions<'_>, entry: &ChainEntry) -> Result<bool> {
-        self.admits(
-            &entry.record,
-            &mut |seq| Ok(versions.entry_at(i64::try_from(seq).unwrap_or(i64::MAX))?.map(|entry| entry.record)),
-            &mut |question| allows(versions.connection, question),
-        )
-    }
-
     /// Whether they may read the resource of this id in a stream, which is none of the engine's own.
     pub(crate) fn reads(self, connection: &Connection, id: &str, stream: &str) -> Result<bool> {
         self.admits_resource(id, stream, &mut |question| allows(connection, question))

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nucleus_core::verify::Row as EntryRow;
-use nucleus_core::{ErrorKind, VerificationError, VerificationReport};
+use nucleus_core::{VerificationError, VerificationReport};
 use nucleus_engine::env::{Entropy, SystemEntropy};
 use nucleus_engine::model::{Error, FieldIndex, Progress, Result};
 use nucleus_engine::store::attended::{Course, attended};
@@ -20,7 +20,9 @@ use crate::lookup::index_sum::SumKey;
 use crate::lookup::runs::indexed_below;
 use crate::reader::SqliteRead;
 use crate::rows::{COLUMNS, verify_row};
-use crate::storage::SqliteStorage;
+use crate::scan::structure::check_structure;
+use crate::scan::structure::index_fault;
+use crate::state::SqliteStorage;
 
 /// Rows that one worker reads in one transaction.
 const UNIT_ROWS: i64 = 16_384;
@@ -30,9 +32,6 @@ const PARALLEL_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_WORKERS: usize = 8;
 /// Fewest bytes that a row of `entries` can take in a file: two hashes and a commitment.
 const LEAST_ROW_BYTES: u64 = 64;
-/// Faults of the structure that are named.
-const MOST_STRUCTURE_FAULTS: u32 = 100;
-
 /// One piece of the work.
 #[derive(Debug, Clone)]
 enum Unit {
@@ -396,11 +395,6 @@ fn revisit(connection: &Connection, observer: &dyn Observer) -> Result<()> {
     Ok(())
 }
 
-fn index_fault(what: String) -> VerificationError {
-    let kind = ErrorKind::IndexMismatch;
-    VerificationError { kind, seq: None, record_id: None, expected: None, actual: Some(what) }
-}
-
 /// The page cache of a connection, kept small until this is dropped.
 struct SmallCache<'a> {
     connection: &'a Connection,
@@ -424,37 +418,6 @@ impl Drop for SmallCache<'_> {
             tracing::warn!(%error, "a connection keeps a small page cache");
         }
     }
-}
-
-/// The database's own check of its structure: what an edited page would otherwise hide from searches. A `deep` one compares
-/// the indexes with their tables in the database's own way as well.
-fn check_structure(connection: &Connection, deep: bool) -> Result<Vec<String>> {
-    let doing = "running the database's integrity check";
-    let check = if deep { "integrity_check" } else { "quick_check" };
-    let mut statement = connection.prepare(&format!("PRAGMA {check}({MOST_STRUCTURE_FAULTS})")).doing(doing)?;
-    let mut rows = statement.query([]).doing(doing)?;
-    let mut faults = Vec::new();
-    loop {
-        let message: String = match rows.next() {
-            Ok(None) => break,
-            Ok(Some(row)) => row.get(0).doing(doing)?,
-            // What is so damaged that the check itself gives up.
-            Err(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
-                faults.push(error.to_string());
-                break;
-            }
-            Err(error) => return Err(error).doing(doing),
-        };
-        // One row may hold what it says of many pages, a line each.
-        let lines = message.lines().filter(|line| *line != "ok" && !line.starts_with("***"));
-        faults.extend(lines.take(MOST_STRUCTURE_FAULTS as usize).map(str::to_owned));
-    }
-    Ok(faults)
-}
-
-/// The first thing that is wrong with the structure of a database.
-pub(crate) fn structure_fault(connection: &Connection) -> Result<Option<VerificationError>> {
-    Ok(check_structure(connection, false)?.into_iter().next().map(index_fault))
 }
 
 fn random_sum_key() -> Result<SumKey> {
