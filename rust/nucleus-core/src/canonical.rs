@@ -9,6 +9,9 @@ use crate::error::InvalidRecord;
 use crate::json::{NumberRule, Reader, Token};
 use crate::{MAX_DEPTH, MAX_SAFE_INTEGER};
 
+pub use crate::error::{too_deep, unsafe_integer};
+pub use crate::escape::write_string;
+
 /// A JSON text that is known to be in canonical form. Cheap to clone: entries and hooks share one text.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CanonicalJson(Arc<str>);
@@ -98,11 +101,6 @@ pub fn write_integer(out: &mut String, value: i64) -> Result<(), InvalidRecord> 
     Ok(())
 }
 
-/// The refusal of an integer beyond ±(2^53-1).
-pub fn unsafe_integer() -> InvalidRecord {
-    InvalidRecord::new("an integer beyond ±(2^53-1) has no exact JSON number; write it as a string")
-}
-
 /// Writes a double as ECMAScript's `Number::toString` does (RFC 8785, section 3.2.2.3).
 pub fn write_float(out: &mut String, value: f64) -> Result<(), InvalidRecord> {
     if !value.is_finite() {
@@ -112,44 +110,9 @@ pub fn write_float(out: &mut String, value: f64) -> Result<(), InvalidRecord> {
     Ok(())
 }
 
-/// Writes a string with the escapes of RFC 8785, section 3.2.2.2.
-pub fn write_string(out: &mut String, value: &str) {
-    out.push('"');
-    let mut written = 0;
-    for (position, byte) in value.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-            continue;
-        }
-        out.push_str(&value[written..position]);
-        written = position + 1;
-        match byte {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            0x08 => out.push_str("\\b"),
-            b'\t' => out.push_str("\\t"),
-            b'\n' => out.push_str("\\n"),
-            0x0C => out.push_str("\\f"),
-            b'\r' => out.push_str("\\r"),
-            _ => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.push_str("\\u00");
-                out.push(HEX[usize::from(byte >> 4)] as char);
-                out.push(HEX[usize::from(byte & 15)] as char);
-            }
-        }
-    }
-    out.push_str(&value[written..]);
-    out.push('"');
-}
-
 /// Reads one JSON value and appends its canonical form; the value's own outermost container has depth 1.
 pub fn write_value(reader: &mut Reader<'_>, out: &mut String) -> Result<(), InvalidRecord> {
     write_nested(reader, out, 1)
-}
-
-/// The refusal of a container at a depth beyond [`MAX_DEPTH`].
-pub fn too_deep() -> InvalidRecord {
-    InvalidRecord::new(format!("nested deeper than {MAX_DEPTH} arrays and objects"))
 }
 
 fn write_nested(reader: &mut Reader<'_>, out: &mut String, depth: usize) -> Result<(), InvalidRecord> {

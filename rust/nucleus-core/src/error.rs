@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::MAX_DEPTH;
+
 /// One step from a JSON value to a part of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PathSegment {
@@ -65,7 +67,7 @@ impl InvalidRecord {
                 }
                 PathSegment::Key(key) => {
                     path.push('[');
-                    crate::canonical::write_string(&mut path, &shortened(key));
+                    crate::escape::write_string(&mut path, &shortened(key));
                     path.push(']');
                 }
             }
@@ -100,4 +102,14 @@ pub fn shortened(text: &str) -> String {
         None => text.to_owned(),
         Some((end, _)) => format!("{}…", &text[..end]),
     }
+}
+
+/// The refusal of an integer beyond ±(2^53-1).
+pub fn unsafe_integer() -> InvalidRecord {
+    InvalidRecord::new("an integer beyond ±(2^53-1) has no exact JSON number; write it as a string")
+}
+
+/// The refusal of a container at a depth beyond [`MAX_DEPTH`].
+pub fn too_deep() -> InvalidRecord {
+    InvalidRecord::new(format!("nested deeper than {MAX_DEPTH} arrays and objects"))
 }

@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 
 use crate::MAX_SAFE_INTEGER;
-use crate::canonical::{too_deep, unsafe_integer};
-use crate::error::InvalidRecord;
+use crate::error::{InvalidRecord, too_deep, unsafe_integer};
 
 /// Which integers a reader accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 //! them. Messages longer than one chunk (1,024 bytes), and machines without AVX2, go through the `blake3` crate; the
 //! tests hold the two against each other.
 
-use crate::hash::Hash;
+use crate::digest::Hash;
 
 /// Messages hashed together.
 pub(crate) const LANES: usize = 8;
@@ -56,7 +56,7 @@ mod avx2 {
     };
 
     use super::{IV, Keying, LANES};
-    use crate::hash::Hash;
+    use crate::digest::Hash;
 
     const BLOCK_BYTES: usize = 64;
     const CHUNK_START: u32 = 1;

@@ -4,8 +4,10 @@
 //! is here, so that it can be read, tested and fuzzed alone.
 
 pub mod canonical;
+mod digest;
 pub mod entry;
 pub mod error;
+mod escape;
 pub mod hash;
 pub mod json;
 mod lanes;
