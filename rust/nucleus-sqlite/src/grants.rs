@@ -2,13 +2,17 @@
 
 use nucleus_engine::model::{Change, Grant, GrantQuery, ProjectionState, Question, Resource, Result, Source};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
 use crate::connect::Doing;
 use crate::faults::damaged;
 
-const ALLOWING: &str = "SELECT 1 FROM acl_grants NOT INDEXED WHERE resource_kind = ?1 AND resource_id IN (?2, '*') \
-                        AND principal_oid = ?3 AND +scope IN (?4, 'full') AND (exp IS NULL OR exp > ?5)";
+macro_rules! allowing {
+    () => {
+        "SELECT 1 FROM acl_grants NOT INDEXED WHERE resource_kind = ?1 AND resource_id IN (?2, '*') \
+         AND principal_oid = ?3 AND +scope IN (?4, 'full') AND (exp IS NULL OR exp > ?5)"
+    };
+}
 
 /// Whether a grant, or one on the whole kind, allows what is asked.
 ///
@@ -18,7 +22,21 @@ pub(crate) fn allows(connection: &Connection, question: &Question<'_>) -> Result
     let doing = "looking for a grant";
     let Question { principal_oid, resource, scope, now_s } = question;
     let parameters = (&resource.kind, &resource.id, principal_oid, scope.name(), now_s);
-    connection.prepare_cached(ALLOWING).doing(doing)?.exists(parameters).doing(doing)
+    connection.prepare_cached(allowing!()).doing(doing)?.exists(parameters).doing(doing)
+}
+
+/// The same; None where the table is not a projection of the whole chain, made with these resource kinds.
+pub(crate) fn allows_now(connection: &Connection, question: &Question<'_>, kinds: &str) -> Result<Option<bool>> {
+    let doing = "looking for a grant";
+    let sql = concat!(
+        "SELECT EXISTS(",
+        allowing!(),
+        ") FROM acl_projection WHERE kinds = ?6 AND covered_below = (SELECT coalesce(max(seq) + 1, 0) FROM entries)"
+    );
+    let Question { principal_oid, resource, scope, now_s } = question;
+    let parameters = (&resource.kind, &resource.id, principal_oid, scope.name(), now_s, kinds);
+    let mut statement = connection.prepare_cached(sql).doing(doing)?;
+    statement.query_row(parameters, |row| row.get(0)).optional().doing(doing)
 }
 
 /// The grants that are asked for, by resource and then by principal.

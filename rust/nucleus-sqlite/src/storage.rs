@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use nucleus_core::entry::Head;
 use nucleus_core::{VerificationError, VerificationReport};
-use nucleus_engine::model::{FieldIndex, Progress, Result};
+use nucleus_engine::model::{FieldIndex, Progress, Question, Result};
 use nucleus_engine::store::{
     Described, EndOfChain, Observer, OpenTransaction, Read, Restored, Scan, Stats, Storage, Upkeep,
 };
@@ -16,7 +16,9 @@ use rusqlite::config::DbConfig;
 use crate::config::Durability;
 use crate::connect::Doing;
 use crate::files::anchor;
+use crate::grants;
 use crate::locks::lock;
+use crate::rows::read_head;
 use crate::state::SqliteStorage;
 use crate::statements::checkpoint;
 
@@ -27,6 +29,16 @@ impl Storage for SqliteStorage {
 
     fn read(&self) -> Result<Box<dyn Read + '_>> {
         Ok(Box::new(self.begin_read(self.reader()?)?))
+    }
+
+    /// One statement, which is a state of its own.
+    fn head(&self) -> Result<Option<Head>> {
+        read_head(&*self.reader()?)
+    }
+
+    /// One statement, so that both are of one state.
+    fn decide(&self, question: &Question<'_>, kinds: &str) -> Result<Option<bool>> {
+        if self.has_grants { grants::allows_now(&*self.reader()?, question, kinds) } else { Ok(None) }
     }
 
     fn write(self: Arc<Self>, work: &mut dyn FnMut(&OpenTransaction) -> Result<()>) -> Result<()> {

@@ -152,8 +152,7 @@ impl LedgerEngine {
             self.head()?;
             return Ok(true);
         }
-        let mut read = self.read_with_grants()?;
-        read.allows(&Question { principal_oid, resource, scope, now_s: self.environment.now_ms() / 1000 })
+        self.decide(access, &Question { principal_oid, resource, scope, now_s: self.environment.now_ms() / 1000 })
     }
 
     /// The grants that count now: of a principal, on exactly this resource, or both.

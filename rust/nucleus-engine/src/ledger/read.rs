@@ -8,9 +8,10 @@ use std::path::Path;
 use super::LedgerEngine;
 use super::open::note_end;
 use super::verify::{Wanted, look_at_everything};
+use crate::access::Access;
 use crate::model::{
-    Authority, Cursor, Error, FieldValues, MAX_PAGE_ENTRIES, Order, Progress, QueryFilters, QueryPage, Result, Sight,
-    StoreError, StoreErrorKind, collect_history,
+    Authority, Cursor, Error, FieldValues, MAX_PAGE_ENTRIES, Order, Progress, QueryFilters, QueryPage, Question,
+    Result, Sight, StoreError, StoreErrorKind, collect_history,
 };
 use crate::store::{Read, Restored, Stats, Storage};
 
@@ -59,10 +60,19 @@ impl LedgerEngine {
             drop(read);
             self.catch_up_grants(access)?;
         }
-        Err(Error::Store(StoreError::new(
-            StoreErrorKind::Busy,
-            "others append without access control faster than the grants are brought up to date; try again",
-        )))
+        Err(outrun())
+    }
+
+    /// Whether a grant allows what is asked, by grants that are up to date.
+    pub(super) fn decide(&self, access: &Access, question: &Question<'_>) -> Result<bool> {
+        let storage = self.readable()?;
+        for _ in 0..MOST_CATCH_UPS {
+            if let Some(allowed) = storage.decide(question, access.kinds_text())? {
+                return Ok(allowed);
+            }
+            self.catch_up_grants(access)?;
+        }
+        Err(outrun())
     }
 
     /// The entry with this hash, if the requester may read it.
@@ -145,7 +155,7 @@ impl LedgerEngine {
 
     /// Where the chain ends.
     pub fn head(&self) -> Result<Option<Head>> {
-        self.readable()?.read()?.head()
+        self.readable()?.head()
     }
 
     /// Number of entries.
@@ -193,6 +203,13 @@ impl LedgerEngine {
     pub fn stats(&self) -> Result<Stats> {
         self.readable()?.upkeep().stats()
     }
+}
+
+fn outrun() -> Error {
+    Error::Store(StoreError::new(
+        StoreErrorKind::Busy,
+        "others append without access control faster than the grants are brought up to date; try again",
+    ))
 }
 
 /// The refusal to answer for an id that means several things.

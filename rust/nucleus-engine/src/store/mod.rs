@@ -37,6 +37,24 @@ pub trait Storage: Send + Sync {
     /// `Closed`, `Forked`; those of the storage.
     fn read(&self) -> Result<Box<dyn Read + '_>>;
 
+    /// Where the chain ends: [`Read::head`], asked alone.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn head(&self) -> Result<Option<Head>> {
+        self.read()?.head()
+    }
+
+    /// Whether a grant allows what is asked, asked alone: [`Read::allows`], where the table of grants is a projection of the
+    /// whole chain, made with these resource kinds; else None.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn decide(&self, question: &Question<'_>, kinds: &str) -> Result<Option<bool>> {
+        let mut read = self.read()?;
+        if read.projection_is_current(kinds)? { read.allows(question).map(Some) } else { Ok(None) }
+    }
+
     /// Runs `work` in one write transaction, alone among all processes, and commits what it wrote.
     ///
     /// `work` may be run again, in a new transaction, where the storage undid the first: it borrows what it works on. An
