@@ -4,11 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use nucleus_core::VerificationError;
 use nucleus_core::entry::Head;
-use nucleus_core::{VerificationError, VerificationReport};
 use nucleus_engine::model::{FieldIndex, Progress, Question, Result};
 use nucleus_engine::store::{
-    Described, EndOfChain, Observer, OpenTransaction, Read, Restored, Scan, Stats, Storage, Upkeep,
+    DerivedFaults, Described, EndOfChain, Observer, OpenTransaction, Read, Restored, Scan, Stats, Storage, Upkeep,
 };
 use rusqlite::Connection;
 use rusqlite::config::DbConfig;
@@ -45,7 +45,7 @@ impl Storage for SqliteStorage {
         self.run_write(work)
     }
 
-    fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<VerificationReport> {
+    fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<DerivedFaults> {
         self.run_scan(scan, observer, progress)
     }
 

@@ -12,7 +12,7 @@ use nucleus_core::{ErrorKind, Hash, VerificationError, VerificationReport};
 use crate::access::{Findings, GrantsCheck, GrantsWatcher, Secrets};
 use crate::model::{Error, Grant, Progress, Result, RuledStream};
 use crate::module::built_in_kinds;
-use crate::store::{Extent, Manner, Observer, Read, Scan, Storage, Watcher};
+use crate::store::{DerivedFaults, Extent, Manner, Observer, Read, Scan, Storage, Watcher};
 
 /// What is wanted of a verification.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +70,7 @@ fn look(storage: &dyn Storage, wanted: Wanted, manner: Manner, progress: Progres
     for pass in 1..passes {
         let of_grants = Verification::new(&with, None, (pass, Some(passes)));
         storage.scan(Scan { derived: false, ..scan }, &of_grants, progress)?;
-        looked.grant_faults.append(&mut of_grants.finish(VerificationReport::default()).grant_faults);
+        looked.grant_faults.append(&mut of_grants.finish(DerivedFaults::default()).grant_faults);
     }
     Ok(looked)
 }
@@ -141,11 +141,12 @@ impl<'a> Verification<'a> {
         Self { with, chain, pass, grants: OnceLock::new(), findings: Mutex::default() }
     }
 
-    fn finish(self, derived: VerificationReport) -> Looked {
-        let grant_faults = self.grants.into_inner().map(GrantsCheck::finish).unwrap_or_default();
+    fn finish(self, derived: DerivedFaults) -> Looked {
+        let DerivedFaults { of_entries, of_grants: mut grant_faults } = derived;
+        grant_faults.extend(self.grants.into_inner().map(GrantsCheck::finish).unwrap_or_default());
         let report = self.chain.map(|chain| {
             let mut chain = chain.into_inner().unwrap_or_else(PoisonError::into_inner);
-            report(self.with.manner, &mut chain, derived)
+            report(self.with.manner, &mut chain, of_entries)
         });
         Looked { report: report.unwrap_or_default(), grant_faults }
     }

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use nucleus_core::entry::Head;
-use nucleus_core::{ChainEntry, Hash, VerificationError, VerificationReport};
+use nucleus_core::{ChainEntry, Hash, VerificationError};
 
 use crate::model::{
     Change, FieldIndex, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Progress, ProjectionState, QueryFilters,
@@ -20,7 +20,7 @@ use crate::model::{
 };
 
 pub use figures::{Described, EndOfChain, Restored, Stats};
-pub use scan::{Extent, Manner, Observer, Scan, Watcher};
+pub use scan::{DerivedFaults, Extent, Manner, Observer, Scan, Watcher};
 pub use transaction::{OpenTransaction, share};
 
 /// A place where a chain is kept.
@@ -65,12 +65,12 @@ pub trait Storage: Send + Sync {
     /// Those of `work` and of the storage.
     fn write(self: Arc<Self>, work: &mut dyn FnMut(&OpenTransaction) -> Result<()>) -> Result<()>;
 
-    /// Shows everything that is stored to an observer, and reports what is wrong with what the storage itself derives from
-    /// it, with nothing of the chain. See [`Scan`].
+    /// Shows everything that is stored to an observer, and answers what is wrong with what the storage itself derives from
+    /// it. See [`Scan`].
     ///
     /// # Errors
     /// Those of the storage, of the observer and of `progress`.
-    fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<VerificationReport>;
+    fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<DerivedFaults>;
 
     /// Its upkeep.
     fn upkeep(&self) -> &dyn Upkeep;

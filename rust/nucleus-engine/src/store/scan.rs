@@ -1,6 +1,7 @@
 //! One look at everything that is stored: whoever verifies something observes it.
 
 use nucleus_core::verify::Row;
+use nucleus_core::{VerificationError, VerificationReport};
 
 use super::Read;
 use crate::model::{Grant, Result};
@@ -25,6 +26,15 @@ pub enum Manner {
     ShortReads,
     /// In one state. What is wrong there is wrong. The table of grants comes behind all entries.
     OneSnapshot,
+}
+
+/// What is wrong with what a storage itself derives and keeps.
+#[derive(Debug, Default)]
+pub struct DerivedFaults {
+    /// Of its structure, and of what follows from the entries; nothing of the chain.
+    pub of_entries: VerificationReport,
+    /// Of the table of grants and what follows from it; nothing of whom the chain grants what.
+    pub of_grants: Vec<VerificationError>,
 }
 
 /// How much there is to see.

@@ -9,7 +9,7 @@ use nucleus_core::{VerificationError, VerificationReport};
 use nucleus_engine::env::{Entropy, SystemEntropy};
 use nucleus_engine::model::{Error, FieldIndex, Progress, Result};
 use nucleus_engine::store::attended::{Course, attended};
-use nucleus_engine::store::{Extent, Manner, Observer, Scan};
+use nucleus_engine::store::{DerivedFaults, Extent, Manner, Observer, Scan};
 use rusqlite::Connection;
 
 use super::grants::show_grants;
@@ -78,7 +78,7 @@ impl SqliteStorage {
         scan: Scan,
         observer: &dyn Observer,
         progress: Progress<'_>,
-    ) -> Result<VerificationReport> {
+    ) -> Result<DerivedFaults> {
         match scan.manner {
             Manner::ShortReads => self.scan_in_short_reads(scan, observer, progress),
             Manner::OneSnapshot => self.scan_in_one_snapshot(scan, observer, progress),
@@ -90,7 +90,7 @@ impl SqliteStorage {
         scan: Scan,
         observer: &dyn Observer,
         progress: Progress<'_>,
-    ) -> Result<VerificationReport> {
+    ) -> Result<DerivedFaults> {
         let course = Course::of(0);
         let fields = self.field_indexes();
         // The table of grants changes all the time: it is read in the state that the observer begins with.
@@ -109,11 +109,11 @@ impl SqliteStorage {
         })?;
         let mut findings: Vec<(usize, Finding)> = findings.into_iter().flatten().collect();
         findings.sort_by_key(|(position, _)| *position);
-        let mut report = VerificationReport::default();
+        let mut faults = DerivedFaults::default();
         if Joined::of(findings).suspect() {
-            report.add(index_fault("something that was changed meanwhile, or is wrong".to_owned()));
+            faults.of_entries.add(index_fault("something that was changed meanwhile, or is wrong".to_owned()));
         }
-        Ok(report)
+        Ok(faults)
     }
 
     fn scan_in_one_snapshot(
@@ -121,10 +121,10 @@ impl SqliteStorage {
         scan: Scan,
         observer: &dyn Observer,
         progress: Progress<'_>,
-    ) -> Result<VerificationReport> {
+    ) -> Result<DerivedFaults> {
         let course = Course::of(0);
         let workers = usize::from(self.is_large(&*self.reader()?)?);
-        let reports = attended(&course, workers, progress, &|progress| {
+        let found = attended(&course, workers, progress, &|progress| {
             let mut read = self.begin_read(self.interruptible_reader(course.stop())?)?;
             let fields = self.field_indexes();
             let plan = self.begin_scan(&mut read, scan, &fields, observer)?;
@@ -134,9 +134,9 @@ impl SqliteStorage {
             let work = Work { plan: &plan, means: &means, course: &course, next: &next, grants: None };
             let findings = work.take_units(read.connection(), progress)?;
             revisit(read.connection(), observer)?;
-            report(read.connection(), Joined::of(findings), observer)
+            faults(read.connection(), Joined::of(findings), observer)
         })?;
-        reports.into_iter().next().ok_or(Error::Closed)
+        found.into_iter().next().ok_or(Error::Closed)
     }
 
     /// Tells the observer what there is, and cuts the work into pieces. Entries appended meanwhile are not looked at.
@@ -348,13 +348,13 @@ impl Joined {
     }
 }
 
-/// The report on a snapshot, in which `connection` still is.
-fn report(connection: &Connection, joined: Joined, observer: &dyn Observer) -> Result<VerificationReport> {
-    let Joined { structure, indexes, grants } = joined;
+/// What is wrong in a snapshot, in which `connection` still is.
+fn faults(connection: &Connection, joined: Joined, observer: &dyn Observer) -> Result<DerivedFaults> {
+    let Joined { structure, indexes, grants: of_grants } = joined;
     let mut report = VerificationReport::default();
     // What an entry that cannot be read implies is not known, and the database's own check names it once more.
     if !observer.all_readable() {
-        return Ok(report);
+        return Ok(DerivedFaults { of_entries: report, of_grants });
     }
     let sound = structure.is_empty();
     for what in structure {
@@ -373,10 +373,7 @@ fn report(connection: &Connection, joined: Joined, observer: &dyn Observer) -> R
             report.add(index_fault(format!("index {}: {what}", derived.name())));
         }
     }
-    for fault in grants {
-        report.add(fault);
-    }
-    Ok(report)
+    Ok(DerivedFaults { of_entries: report, of_grants })
 }
 
 /// Shows an observer the entries that it asks for once more.
