@@ -5,12 +5,14 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from nucleus._core import ChainEntry
+from nucleus._core import MAX_RECORD_BYTES, ChainEntry
 from nucleus.auth.context import RequestContext, names_requester, require_oid
+from nucleus.backend import Progress
 from nucleus.errors import ConfigError, IntegrityError, InvalidRecordError
 from nucleus.exporting import ExportHeader
 from nucleus.json_lines import BinaryReader, NumberedLine, batches, max_line_bytes, numbered_lines
-from nucleus.ledger import Ledger, Progress, create_ledger
+from nucleus.ledger import Ledger
+from nucleus.opening import create_ledger
 from nucleus.storage import sqlite_storage
 
 _BATCH_ENTRIES = 1_000
@@ -24,7 +26,7 @@ def import_ledger(
     path: str | os.PathLike[str],
     context: RequestContext,
     *,
-    max_record_bytes: int = 16_777_216,
+    max_record_bytes: int = MAX_RECORD_BYTES,
     progress: Progress | None = None,
 ) -> ExportHeader:
     """Make a new ledger file from an export, entry for entry as it was, with the same id and the same hashes.

@@ -8,6 +8,9 @@ from nucleus.errors import ConfigError
 
 MAX_PAGE_ENTRIES = 10_000
 
+Status = Literal["active", "revoked", "expired", "retired"]
+"""What a record of a module's stream has come to."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueryFilters:
@@ -39,7 +42,7 @@ class QueryFilters:
     until: int | None = None
     payload: Mapping[str, Any] | None = None
     latest_only: bool = False
-    status: Literal["active", "revoked", "expired", "retired"] | None = None
+    status: Status | None = None
     limit: int = 100
     offset: int = 0
     cursor: str | None = None

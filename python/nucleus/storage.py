@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Literal, Never
 
+from nucleus._core import BUSY_TIMEOUT_MS
 from nucleus.errors import ConfigError
 
 DATABASE_VARIABLE = "NUCLEUS_DATABASE"
@@ -24,7 +25,7 @@ class SqliteStorage:
 
     path: str
     durability: Literal["full", "normal"] = "full"
-    busy_timeout_ms: int = 30_000
+    busy_timeout_ms: int = BUSY_TIMEOUT_MS
     read_only: bool = False
 
     def __post_init__(self) -> None:
@@ -49,7 +50,7 @@ def sqlite_storage(
     path: str | os.PathLike[str],
     *,
     durability: Literal["full", "normal"] = "full",
-    busy_timeout_ms: int = 30_000,
+    busy_timeout_ms: int = BUSY_TIMEOUT_MS,
     read_only: bool = False,
 ) -> SqliteStorage:
     """Keep the ledger in an SQLite file on a local disk.

@@ -31,7 +31,7 @@ def test_export_is_canonical_and_verifies_elsewhere(file_ledger: Ledger, count: 
     first, *rest = _exported(file_ledger).splitlines()
     header = parse(first)
     assert header == {
-        "created_at": file_ledger.stats()["created_at"],
+        "created_at": file_ledger.stats().created_at,
         "entries": count + 1,
         "format": 1,
         "head": head[1],

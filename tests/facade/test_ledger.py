@@ -3,6 +3,7 @@
 import io
 import pickle
 from collections import OrderedDict, UserDict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -236,25 +237,25 @@ def test_backup(file_ledger: Ledger, tmp_path: Path) -> None:
 
 
 def test_stats(file_ledger: Ledger) -> None:
-    assert file_ledger.stats()["entries"] == 0
-    assert file_ledger.stats()["head"] is None
+    assert file_ledger.stats().entries == 0
+    assert file_ledger.stats().head is None
     file_ledger.append(Record("a", "one", {}, 1_000), ALICE)
     entry = file_ledger.append(Record("b", "two", {}, 500), ALICE)
     last = file_ledger.append(Record("c", "two", {}, 2_000), ALICE)
     stats = file_ledger.stats()
-    assert (stats["entries"], stats["redacted"], stats["head"]) == (3, 0, (2, last.hash))
-    assert stats["streams"] == {"one": 1, "two": 2}
-    assert (stats["first_timestamp"], stats["last_timestamp"]) == (500, 2_000)
-    assert stats["created_at"] > 1_700_000_000_000
-    assert stats["database_bytes"] > 0
-    assert set(stats) == {
+    assert (stats.entries, stats.redacted, stats.head) == (3, 0, (2, last.hash))
+    assert stats.streams == {"one": 1, "two": 2}
+    assert (stats.first_timestamp, stats.last_timestamp) == (500, 2_000)
+    assert stats.created_at > 1_700_000_000_000
+    assert stats.database_bytes > 0
+    assert {field.name for field in fields(stats)} == {
         "entries", "redacted", "head", "streams", "first_timestamp", "last_timestamp", "created_at", "database_bytes",
         "wal_bytes", "scrub_pending",
     }  # fmt: skip
     recording = file_ledger.redact(entry.hash, "reason", ALICE)
     stats = file_ledger.stats()
-    assert (stats["entries"], stats["redacted"], stats["head"]) == (4, 1, (3, recording.hash))
-    assert stats["streams"]["redactions"] == 1
+    assert (stats.entries, stats.redacted, stats.head) == (4, 1, (3, recording.hash))
+    assert stats.streams["redactions"] == 1
 
 
 USES: dict[str, Any] = {

@@ -109,9 +109,9 @@ def test_nothing_in_the_public_api_registers_or_keeps_modules() -> None:
 
 def test_a_ledger_keeps_no_module_on_the_python_side(ledger: Ledger) -> None:
     ledger.modules.get("asset")
-    assert set(vars(ledger)) == {"_engine"}
-    assert set(vars(ledger.modules)) == {"_ledger"}
-    assert set(vars(ledger.modules.get("asset"))) == {"_ledger"}
+    assert set(vars(ledger)) == {"_backend"}
+    assert set(vars(ledger.modules)) == {"_backend"}
+    assert set(vars(ledger.modules.get("asset"))) == {"_backend"}
 
 
 def test_types_from_a_user_s_file(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 import click
 
-from nucleus._core import Record
+from nucleus._core import MAX_RECORD_BYTES, Record
 from nucleus.auth.context import RequestContext
 from nucleus.cli.failures import Command, Failure
 from nucleus.cli.opening import open_for_writing
@@ -21,7 +21,7 @@ from nucleus.errors import InvalidRecordError, NucleusError
 from nucleus.json_lines import NumberedLine, batches, max_line_bytes, numbered_lines
 from nucleus.ledger import Ledger
 
-_LONGEST_LINE_BYTES = max_line_bytes(16_777_216)
+_LONGEST_LINE_BYTES = max_line_bytes(MAX_RECORD_BYTES)
 
 Batch = tuple[list[NumberedLine], list[Record]]
 BadLine = tuple[int, str]
@@ -141,5 +141,5 @@ def _report(ledger: Ledger, appended: int, as_json: bool) -> None:
     if as_json:
         echo_json({"appended": appended, "head": head_members(head), "id": ledger.id})
     else:
-        where = "the ledger is empty" if head is None else f"head {head[1]} at seq {head[0]:,}"
+        where = "the ledger is empty" if head is None else f"head {head.hash} at seq {head.seq:,}"
         click.echo(f"appended {counted(appended, 'record', 'records')} to {printable(ledger.id)}; {where}")

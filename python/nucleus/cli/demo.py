@@ -20,7 +20,7 @@ from nucleus.cli.options import json_option, requester_option
 from nucleus.cli.output import echo_json, printable, progress_bar
 from nucleus.cli.verify import echo_fault
 from nucleus.errors import ConfigError, IntegrityError
-from nucleus.ledger import create_ledger
+from nucleus.opening import create_ledger
 from nucleus.storage import sqlite_storage
 
 _LEDGER_ID = "nucleus-demo"
