@@ -61,7 +61,8 @@ def grant(
     """
     wanted = AclGrant(kind, _whole(resource_id), principal, scope, exp=until)
     with open_access(path, administrator, read_only=False, accept_rollback=accept_rollback) as (_, control):
-        _echo_recorded(control.grant(wanted, context), as_json)
+        recorded = control.grant(wanted, context)
+    _echo_recorded(recorded, as_json)
 
 
 @click.command(cls=Command)

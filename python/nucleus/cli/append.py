@@ -18,6 +18,7 @@ from nucleus.cli.opening import open_for_writing
 from nucleus.cli.options import json_option, path_argument, requester_option, rollback_option
 from nucleus.cli.output import counted, echo_json, head_members, printable, progress_bar
 from nucleus.errors import InvalidRecordError, NucleusError
+from nucleus.figures import Head
 from nucleus.json_lines import NumberedLine, batches, max_line_bytes, numbered_lines
 from nucleus.ledger import Ledger
 
@@ -77,12 +78,14 @@ def append(
             with open_for_writing(path, ledger_id, accept_rollback=accept_rollback) as ledger:
                 for count in _append_all(ledger, chain([first] if first else [], parsed), context, file):
                     appended += count
-                _report(ledger, appended, as_json)
+                head = ledger.head()
     except _BadLinesError as error:
         raise _bad_lines(error, appended) from error
     except NucleusError as error:
         suffix = f"; records appended before: {appended:,}" if appended else ""
         raise Failure.of(error, suffix=suffix, appended=appended) from error
+    # Told once the ledger is closed: what prevents that is the one answer then.
+    _report(ledger.id, head, appended, as_json)
 
 
 def _open_input(file: str) -> AbstractContextManager[BinaryIO]:
@@ -136,10 +139,9 @@ def _bad_lines(error: _BadLinesError, appended: int) -> Failure:
     )
 
 
-def _report(ledger: Ledger, appended: int, as_json: bool) -> None:
-    head = ledger.head()
+def _report(ledger_id: str, head: Head | None, appended: int, as_json: bool) -> None:
     if as_json:
-        echo_json({"appended": appended, "head": head_members(head), "id": ledger.id})
+        echo_json({"appended": appended, "head": head_members(head), "id": ledger_id})
     else:
         where = "the ledger is empty" if head is None else f"head {head.hash} at seq {head.seq:,}"
-        click.echo(f"appended {counted(appended, 'record', 'records')} to {printable(ledger.id)}; {where}")
+        click.echo(f"appended {counted(appended, 'record', 'records')} to {printable(ledger_id)}; {where}")
