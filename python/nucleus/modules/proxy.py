@@ -1,16 +1,19 @@
 """What Python sees of the modules that a ledger runs."""
 
 from collections.abc import Iterator
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 from nucleus._core import ModuleInfo
 from nucleus.backend import LedgerBackend
-from nucleus.errors import UnknownModuleError
+from nucleus.errors import ConfigError, UnknownModuleError
 from nucleus.modules.asset import Assets
 from nucleus.modules.connect import ConnectGrants
 from nucleus.modules.handles import HANDLES
+from nucleus.modules.module import Module
 from nucleus.modules.proof import Proofs
 from nucleus.modules.token import Tokens
+
+M = TypeVar("M", bound=Module)
 
 
 class Modules:
@@ -32,15 +35,38 @@ class Modules:
     @overload
     def get(self, id: Literal["connect"]) -> ConnectGrants: ...
     @overload
+    def get(self, id: type[M]) -> M: ...
+    @overload
     def get(self, id: str) -> Any: ...
-    def get(self, id: str) -> Any:
+    def get(self, id: str | type[Module]) -> Any:
         """Return the typed handle of a built-in module, or the object of a module written in Python.
 
+        Args:
+            id: the module's id; or the class of a module written in Python, for an object of that type.
+
         Raises:
-            UnknownModuleError: the ledger runs no module with this id.
+            UnknownModuleError: the ledger runs no module with this id, or of this class.
+            ConfigError: it runs several of this class; name one by its id.
         """
+        if isinstance(id, type):
+            return self._of_class(id)
         implementation = self._backend.implementation(id)
         return HANDLES[id](self._backend) if implementation is None else implementation
+
+    def _of_class(self, wanted: type[Module]) -> Module:
+        objects = {name: self._backend.implementation(name) for name in self.list()}
+        found = {name: module for name, module in objects.items() if isinstance(module, wanted)}
+        if len(found) > 1:
+            raise ConfigError(
+                f"modules {', '.join(found)} are all a {wanted.__name__}; get the one that is meant by its id"
+            )
+        if not found:
+            raise UnknownModuleError(
+                f"the ledger runs no module of class {wanted.__name__} (it runs: {', '.join(objects) or 'none'}); "
+                "name it in create_ledger(modules=[...])",
+                module_id=wanted.__name__,
+            )
+        return next(iter(found.values()))
 
     def info(self, id: str) -> ModuleInfo:
         """Return what is known of a module: version, state, when it was registered, what failed.
