@@ -10,14 +10,10 @@ from nucleus.auth.context import RequestContext, names_requester, require_oid
 from nucleus.backend import Progress
 from nucleus.errors import ConfigError, IntegrityError, InvalidRecordError
 from nucleus.exporting import ExportHeader
-from nucleus.json_lines import BinaryReader, NumberedLine, batches, max_line_bytes, numbered_lines
+from nucleus.json_lines import BATCH_ENTRIES, BinaryReader, NumberedLine, batches, max_line_bytes, numbered_lines
 from nucleus.ledger import Ledger
 from nucleus.opening import create_ledger
-from nucleus.storage import sqlite_storage
-
-_BATCH_ENTRIES = 1_000
-_ANCHOR = ".anchor"
-_COMPANIONS = ("-wal", "-shm", _ANCHOR)
+from nucleus.storage import ANCHOR_SUFFIX, COMPANION_SUFFIXES, sqlite_storage
 
 
 @names_requester
@@ -71,7 +67,7 @@ def import_ledger(
 
 def _files(path: Path) -> list[Path]:
     """Return the files that belong to a ledger, whether they exist or not."""
-    return [path, *(_companion(path, suffix) for suffix in _COMPANIONS)]
+    return [path, *(_companion(path, suffix) for suffix in COMPANION_SUFFIXES)]
 
 
 def _companion(path: Path, suffix: str) -> Path:
@@ -97,7 +93,7 @@ def _fill(
     except InvalidRecordError as error:
         raise InvalidRecordError(f"line {number}: {error}") from error
     with create_ledger(header.ledger_id, storage=sqlite_storage(path), max_record_bytes=max_record_bytes) as ledger:
-        for batch in batches(lines, _BATCH_ENTRIES):
+        for batch in batches(lines, BATCH_ENTRIES):
             imported = ledger.import_entries([_read_entry(line) for line in batch], context)
             if progress is not None:
                 progress(imported, header.entries)
@@ -133,7 +129,7 @@ def _publish(temporary: Path, target: Path) -> None:
         raise ConfigError(f"{target} exists and an import overwrites nothing; choose another name") from error
     # Whoever has opened the ledger in between has written the anchor already.
     with suppress(FileExistsError):
-        os.link(_companion(temporary, _ANCHOR), _companion(target, _ANCHOR))
+        os.link(_companion(temporary, ANCHOR_SUFFIX), _companion(target, ANCHOR_SUFFIX))
     directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

@@ -10,6 +10,12 @@ from nucleus.errors import ConfigError
 DATABASE_VARIABLE = "NUCLEUS_DATABASE"
 """Environment variable that :func:`auto_storage` reads."""
 
+ANCHOR_SUFFIX = ".anchor"
+"""Behind the name of a ledger's file, that of its anchor."""
+
+COMPANION_SUFFIXES = ("-wal", "-shm", ANCHOR_SUFFIX)
+"""The files that belong to a ledger's file, by what stands behind its name."""
+
 _MAX_BUSY_TIMEOUT_MS = 2**31 - 1
 _POSTGRES_SCHEMES = ("postgres://", "postgresql://")
 

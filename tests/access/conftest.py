@@ -7,6 +7,7 @@ from typing import Literal
 import pytest
 
 from nucleus import Ledger, ModuleConfig, RequestContext, create_ledger, in_memory_storage, sqlite_storage
+from nucleus._core import BUILT_IN_IDS
 from nucleus.access import AccessConfig, LedgerAccess
 
 ADMIN = RequestContext.local("oid:onoal:org:festival")
@@ -20,7 +21,7 @@ ISSUER = RequestContext.local("oid:onoal:org:issuer")
 APP = RequestContext.local("oid:onoal:app:kiosk")
 STRANGER = RequestContext.local("oid:onoal:user:stranger")
 
-BUILT_IN = tuple(ModuleConfig(name, "1.0.0") for name in ("proof", "asset", "token", "connect"))
+BUILT_IN = tuple(ModuleConfig(name, "1.0.0") for name in BUILT_IN_IDS)
 
 
 def open_ledger(path: Path | None = None, *, creation: Literal["anyone", "granted"] = "anyone") -> Ledger:

@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 
 from nucleus import Ledger, ModuleConfig, RequestContext, create_ledger, sqlite_storage
+from nucleus._core import BUILT_IN_IDS
 
 ALICE = RequestContext.local("oid:onoal:user:alice")
 BOB = RequestContext.local("oid:onoal:user:bob")
 CAROL = RequestContext.local("oid:onoal:user:carol")
 ISSUER = RequestContext.local("oid:onoal:org:issuer")
 
-BUILT_IN = tuple(ModuleConfig(name, "1.0.0") for name in ("proof", "asset", "token", "connect"))
+BUILT_IN = tuple(ModuleConfig(name, "1.0.0") for name in BUILT_IN_IDS)
 
 
 @pytest.fixture

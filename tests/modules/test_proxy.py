@@ -12,7 +12,9 @@ import pytest
 
 import nucleus
 from nucleus import ConfigError, Ledger, Module, ModuleConfig, UnknownModuleError, create_ledger
+from nucleus._core import BUILT_IN_IDS
 from nucleus.modules import Assets, ConnectGrants, Proofs, Tokens
+from nucleus.modules.handles import HANDLES
 
 
 def test_the_list_is_the_configuration_s(ledger: Ledger) -> None:
@@ -23,6 +25,10 @@ def test_the_list_is_the_configuration_s(ledger: Ledger) -> None:
     assert "audit" not in modules
     assert 1 not in modules
     assert repr(modules).endswith(": proof, asset, token, connect>")
+
+
+def test_every_built_in_module_has_a_handle() -> None:
+    assert set(HANDLES) == set(BUILT_IN_IDS)
 
 
 def test_handles_are_typed_and_made_anew(ledger: Ledger) -> None:

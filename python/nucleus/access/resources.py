@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nucleus._core import ChainEntry
-from nucleus.query import Status
+from nucleus.query import PAGE_ENTRIES, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ResourceFilters:
     issuer_oid: str | None = None
     status: Status | None = None
     type: str | None = None
-    limit: int = 100
+    limit: int = PAGE_ENTRIES
     cursor: str | None = None
 
 

@@ -19,7 +19,7 @@ from nucleus.cli.options import json_option, path_argument, requester_option, ro
 from nucleus.cli.output import counted, echo_json, head_members, printable, progress_bar
 from nucleus.errors import InvalidRecordError, NucleusError
 from nucleus.figures import Head
-from nucleus.json_lines import NumberedLine, batches, max_line_bytes, numbered_lines
+from nucleus.json_lines import BATCH_ENTRIES, NumberedLine, batches, max_line_bytes, numbered_lines
 from nucleus.ledger import Ledger
 
 _LONGEST_LINE_BYTES = max_line_bytes(MAX_RECORD_BYTES)
@@ -44,7 +44,7 @@ class _BadLinesError(Exception):
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 1_000_000),
-    default=1_000,
+    default=BATCH_ENTRIES,
     show_default=True,
     help="Most records in one atomic batch; long ones make smaller batches.",
 )

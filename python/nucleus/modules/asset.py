@@ -13,7 +13,7 @@ from nucleus.errors import InvalidRecordError, RecordRefusedError
 from nucleus.listing import ListResult
 from nucleus.members import given
 from nucleus.modules.state import State, list_newest, refuse_unreadable
-from nucleus.query import Status
+from nucleus.query import PAGE_ENTRIES, Status
 
 KIND = "asset"
 STREAM = "assets"
@@ -190,7 +190,7 @@ class Assets:
         owner_oid: str | None = None,
         issuer_oid: str | None = None,
         status: Status | None = None,
-        limit: int = 100,
+        limit: int = PAGE_ENTRIES,
         cursor: str | None = None,
         context: RequestContext,
     ) -> ListResult[Asset]:

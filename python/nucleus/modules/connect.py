@@ -12,7 +12,7 @@ from nucleus.backend import LedgerBackend
 from nucleus.listing import ListResult
 from nucleus.members import given
 from nucleus.modules.state import State, list_newest, refuse_unreadable
-from nucleus.query import MAX_PAGE_ENTRIES, Status
+from nucleus.query import MAX_PAGE_ENTRIES, PAGE_ENTRIES, Status
 
 KIND = "connect_grant"
 STREAM = "connect_grants"
@@ -195,7 +195,7 @@ class ConnectGrants:
         subject_oid: str | None = None,
         app_oid: str | None = None,
         status: Status | None = None,
-        limit: int = 100,
+        limit: int = PAGE_ENTRIES,
         cursor: str | None = None,
         context: RequestContext,
     ) -> ListResult[ConnectGrant]:

@@ -14,5 +14,3 @@ Handle = Proofs | Assets | Tokens | ConnectGrants
 HANDLES: Mapping[str, Callable[[LedgerBackend], Handle]] = MappingProxyType(
     {"proof": Proofs, "asset": Assets, "token": Tokens, "connect": ConnectGrants}
 )
-
-BUILT_IN_IDS = frozenset(HANDLES)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
+from nucleus._core import BUILT_IN_IDS
 from nucleus.errors import ConfigError, ModuleError, UnknownModuleError
 from nucleus.modules.config import Implementation, ModuleConfig
-from nucleus.modules.handles import BUILT_IN_IDS
 
 ENTRY_POINT_GROUP = "nucleus.modules"
 """Installed distributions offer modules in this group; the name is the module's id."""

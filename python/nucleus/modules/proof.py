@@ -11,7 +11,7 @@ from nucleus.backend import LedgerBackend
 from nucleus.listing import ListResult
 from nucleus.members import given
 from nucleus.modules.state import State, list_newest, refuse_unreadable
-from nucleus.query import Status
+from nucleus.query import PAGE_ENTRIES, Status
 
 KIND = "proof"
 STREAM = "proofs"
@@ -154,7 +154,7 @@ class Proofs:
         issuer_oid: str | None = None,
         type: str | None = None,
         status: Status | None = None,
-        limit: int = 100,
+        limit: int = PAGE_ENTRIES,
         cursor: str | None = None,
         context: RequestContext,
     ) -> ListResult[Proof]:

@@ -14,7 +14,7 @@ from nucleus.errors import ConfigError, RecordRefusedError
 from nucleus.listing import ListResult
 from nucleus.members import given
 from nucleus.modules.state import State, refuse_unreadable
-from nucleus.query import MAX_PAGE_ENTRIES, QueryFilters
+from nucleus.query import MAX_PAGE_ENTRIES, PAGE_ENTRIES, QueryFilters
 
 KIND = "token"
 STREAM = "tokens"
@@ -250,7 +250,7 @@ class Tokens:
 
     @names_requester
     def holders(
-        self, symbol: str, *, limit: int = 100, cursor: str | None = None, context: RequestContext
+        self, symbol: str, *, limit: int = PAGE_ENTRIES, cursor: str | None = None, context: RequestContext
     ) -> ListResult[Holder]:
         """Return one page of the accounts that hold any, ordered by OID. ``cursor`` is the last OID looked at.
 
@@ -291,7 +291,7 @@ class Tokens:
         symbol: str,
         *,
         account_oid: str | None = None,
-        limit: int = 100,
+        limit: int = PAGE_ENTRIES,
         cursor: str | None = None,
         order: Literal["asc", "desc"] = "asc",
         context: RequestContext,
