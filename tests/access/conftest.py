@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from tests.conftest import OpenLedger
 
 from nucleus import Ledger, ModuleConfig, RequestContext, create_ledger, in_memory_storage, sqlite_storage
 from nucleus._core import BUILT_IN_IDS
@@ -42,10 +43,9 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    """A ledger in memory."""
-    with open_ledger() as opened:
-        yield opened
+def ledger(open_in_storage: OpenLedger) -> Ledger:
+    """An empty ledger, in one storage after the other."""
+    return open_in_storage("access", modules=BUILT_IN, access=AccessConfig(administrator=ADMIN.oid))
 
 
 @pytest.fixture

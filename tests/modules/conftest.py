@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import OpenLedger
 
 from nucleus import Ledger, ModuleConfig, RequestContext, create_ledger, sqlite_storage
 from nucleus._core import BUILT_IN_IDS
@@ -38,5 +39,6 @@ def reopen(database: Path) -> Iterator[Callable[[], Ledger]]:
 
 
 @pytest.fixture
-def ledger(reopen: Callable[[], Ledger]) -> Ledger:
-    return reopen()
+def ledger(open_in_storage: OpenLedger) -> Ledger:
+    """An empty ledger, in one storage after the other."""
+    return open_in_storage("modules", modules=BUILT_IN)
