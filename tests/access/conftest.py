@@ -1,6 +1,5 @@
 """Principals, and ledgers with access control and all built-in modules."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -46,10 +45,3 @@ def database(tmp_path: Path) -> Path:
 def ledger(open_in_storage: OpenLedger) -> Ledger:
     """An empty ledger, in one storage after the other."""
     return open_in_storage("access", modules=BUILT_IN, access=AccessConfig(administrator=ADMIN.oid))
-
-
-@pytest.fixture
-def file_ledger(database: Path) -> Iterator[Ledger]:
-    """A ledger in the file ``database``."""
-    with open_ledger(database) as opened:
-        yield opened
