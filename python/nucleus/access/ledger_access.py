@@ -32,6 +32,8 @@ class LedgerAccess:
     Every method raises what :class:`~nucleus.Ledger` raises.
     """
 
+    __slots__ = ("_access", "_backend", "_service")
+
     def __init__(self, backend: LedgerBackend, access: AccessBackend) -> None:
         self._backend = backend
         self._access = access

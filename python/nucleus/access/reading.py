@@ -13,6 +13,8 @@ from nucleus.query import QueryFilters
 class ResourceReader:
     """Reads resources, of which the entries may stand in several streams. It holds no state."""
 
+    __slots__ = ("_access", "_backend")
+
     def __init__(self, backend: LedgerBackend, access: AccessBackend) -> None:
         self._backend = backend
         self._access = access

@@ -27,6 +27,8 @@ class ServiceAccess:
     Every method raises what :class:`~nucleus.Ledger` raises.
     """
 
+    __slots__ = ("_access", "_backend", "_resources")
+
     def __init__(self, backend: LedgerBackend, access: AccessBackend) -> None:
         self._backend = backend
         self._access = access

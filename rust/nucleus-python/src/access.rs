@@ -18,16 +18,16 @@ fn requests(grants: &Bound<'_, PyAny>) -> PyResult<Vec<GrantRequest>> {
 }
 
 fn request(position: usize, grant: &Bound<'_, PyAny>) -> PyResult<GrantRequest> {
-    let scope: String = member(grant, "scope")?;
+    let scope: String = member!(grant, "scope")?;
     let scope = scope.parse().map_err(|error: Error| {
         let error = InvalidRecord::new(error.to_string()).within_key("scope").within_index(position);
         to_python(grant.py(), error.into())
     })?;
     Ok(GrantRequest {
-        resource: Resource { kind: member(grant, "resource_kind")?, id: member(grant, "resource_id")? },
-        principal_oid: member(grant, "principal_oid")?,
+        resource: Resource { kind: member!(grant, "resource_kind")?, id: member!(grant, "resource_id")? },
+        principal_oid: member!(grant, "principal_oid")?,
         scope,
-        exp: member(grant, "exp")?,
+        exp: member!(grant, "exp")?,
     })
 }
 

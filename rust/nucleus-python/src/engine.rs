@@ -95,7 +95,7 @@ impl Engine {
     ) -> PyResult<Self> {
         let (modules, factory) = module_arguments(py, modules)?;
         let access: Option<(String, String)> = access
-            .map(|access| Ok::<_, PyErr>((member(access, "administrator")?, member(access, "creation")?)))
+            .map(|access| Ok::<_, PyErr>((member!(access, "administrator")?, member!(access, "creation")?)))
             .transpose()?;
         let inner = with_progress(py, progress.as_ref(), |progress| {
             let durability = match durability {

@@ -293,8 +293,8 @@ pub(crate) fn module_arguments(
     };
     for module in modules.try_iter()? {
         let module = module?;
-        let id: String = member(&module, "id")?;
-        let implementation: Option<Bound<'_, PyAny>> = member(&module, "implementation")?;
+        let id: String = member!(&module, "id")?;
+        let implementation: Option<Bound<'_, PyAny>> = member!(&module, "implementation")?;
         let mut text = String::new();
         let settings = py.get_type::<PyDict>().call1((module.getattr("config")?,))?;
         json::write(&settings, &mut text).map_err(|error| {
@@ -302,7 +302,7 @@ pub(crate) fn module_arguments(
             to_python(py, Error::Module { module_id: id.clone(), message, cause: None }.into())
         })?;
         let config = CanonicalJson::from_canonical(text);
-        configs.push(ModuleConfig { id: id.clone(), version: member(&module, "version")?, config });
+        configs.push(ModuleConfig { id: id.clone(), version: member!(&module, "version")?, config });
         if let Some(implementation) = implementation {
             offers.push(Offer { id, implementation: implementation.unbind(), settings: settings.unbind() });
         }

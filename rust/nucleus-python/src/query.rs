@@ -83,18 +83,18 @@ impl<'py> QueryArguments<'py> {
     /// Reads a `nucleus.QueryFilters`.
     pub(crate) fn of(filters: &Bound<'py, PyAny>) -> PyResult<Self> {
         Ok(Self {
-            stream: member(filters, "stream")?,
-            id: member(filters, "id")?,
-            since: member(filters, "since")?,
-            until: member(filters, "until")?,
-            payload: member(filters, "payload")?,
-            limit: member(filters, "limit")?,
-            offset: member(filters, "offset")?,
-            cursor: member(filters, "cursor")?,
-            order: member(filters, "order")?,
-            with_total: member(filters, "with_total")?,
-            latest_only: member(filters, "latest_only")?,
-            status: member(filters, "status")?,
+            stream: member!(filters, "stream")?,
+            id: member!(filters, "id")?,
+            since: member!(filters, "since")?,
+            until: member!(filters, "until")?,
+            payload: member!(filters, "payload")?,
+            limit: member!(filters, "limit")?,
+            offset: member!(filters, "offset")?,
+            cursor: member!(filters, "cursor")?,
+            order: member!(filters, "order")?,
+            with_total: member!(filters, "with_total")?,
+            latest_only: member!(filters, "latest_only")?,
+            status: member!(filters, "status")?,
         })
     }
 

@@ -6,10 +6,18 @@ use nucleus_engine::access::{Explanation, Grant, Period};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::{PyDict, PyString, PyType};
 
-/// Reads one member of an object, by its name; what is of another type is refused by that name.
-pub(crate) fn member<'py, T>(object: &Bound<'py, PyAny>, name: &str) -> PyResult<T>
+/// Reads one member of an object, by its name, which is made a Python string once.
+macro_rules! member {
+    ($object:expr, $name:literal) => {
+        $crate::values::read_member($object, pyo3::intern!($object.py(), $name))
+    };
+}
+pub(crate) use member;
+
+/// Reads one member of an object; what is of another type is refused by the member's name.
+pub(crate) fn read_member<'py, T>(object: &Bound<'py, PyAny>, name: &Bound<'py, PyString>) -> PyResult<T>
 where
     T: for<'a> FromPyObject<'a, 'py, Error: Into<PyErr>>,
 {
