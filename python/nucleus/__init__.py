@@ -31,6 +31,7 @@ from nucleus._core import (
 )
 from nucleus.aio import AsyncLedger, create_async_ledger
 from nucleus.auth.context import RequestContext
+from nucleus.backend import LedgerBackend
 from nucleus.errors import (
     AccessDeniedError,
     AuthenticationError,
@@ -54,9 +55,11 @@ from nucleus.errors import (
     UnknownModuleError,
 )
 from nucleus.exporting import ExportHeader
+from nucleus.figures import Head, LedgerStats, Restored
 from nucleus.importing import import_ledger
-from nucleus.ledger import Ledger, create_ledger
+from nucleus.ledger import Ledger
 from nucleus.modules import Module, ModuleConfig
+from nucleus.opening import create_ledger
 from nucleus.query import QueryFilters
 from nucleus.restoring import restore
 from nucleus.storage import (
@@ -81,11 +84,14 @@ __all__ = [
     "DatabaseError",
     "ExportHeader",
     "ForkedLedgerError",
+    "Head",
     "InMemoryStorage",
     "IntegrityError",
     "InvalidRecordError",
     "Ledger",
+    "LedgerBackend",
     "LedgerClosedError",
+    "LedgerStats",
     "Module",
     "ModuleAlreadyRegisteredError",
     "ModuleConfig",
@@ -99,6 +105,7 @@ __all__ = [
     "Record",
     "RecordRefusedError",
     "RequestContext",
+    "Restored",
     "SchemaVersionError",
     "SqliteStorage",
     "StorageConfig",

@@ -1,14 +1,34 @@
 """The compiled core: hashing, canonical JSON, verification, storage and the engine."""
 
-from collections.abc import Callable, Mapping, Sequence
-from os import PathLike
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, final
+
+from nucleus.access.config import AccessConfig
+from nucleus.access.grants import AccessPeriod, AclGrant, Explanation, Scope
+from nucleus.figures import Head, LedgerStats, Restored
+from nucleus.modules.config import ModuleConfig
+from nucleus.query import QueryFilters
 
 BUILD_PROFILE: Final[Literal["release", "debug"]]
 """How the compiled module was built; a debug build is many times slower."""
 
 SQLITE_VERSION: Final[str]
 """Version of the SQLite library compiled into this module, e.g. ``"3.53.4"``."""
+
+MAX_RECORD_BYTES: Final[int]
+"""Largest record that a ledger accepts (canonical payload and meta), where nothing else is said: 16 MiB."""
+
+MAX_SAFE_INTEGER: Final[int]
+"""Largest integer that JSON numbers hold exactly, and so the largest seq, time and number in a record: 2^53-1."""
+
+BUSY_TIMEOUT_MS: Final[int]
+"""How long another process's lock is waited for, where nothing else is said."""
+
+WHOLE_KIND: Final[str]
+"""The resource id that stands for every resource of a kind."""
+
+BUILT_IN_IDS: Final[tuple[str, ...]]
+"""Ids of the built-in modules."""
 
 def canonicalize(value: object) -> bytes:
     """Return the RFC 8785 canonical JSON of ``value`` as UTF-8 bytes.
@@ -35,6 +55,13 @@ def check_oid(oid: str) -> None:
 
     Raises:
         InvalidRecordError: it has not; the message says which part is wrong.
+    """
+
+def query_cursor(seq: int, order: Literal["asc", "desc"]) -> str:
+    """Return the cursor of a query's page that ends with the entry ``seq``.
+
+    Raises:
+        ConfigError: there is no such order.
     """
 
 def verify_chain(
@@ -200,8 +227,17 @@ class VerificationReport:
 
 @final
 class QueryPage:
-    """One page of a query."""
+    """One page of a query.
 
+    Args:
+        entries: what is on it.
+        next_cursor: where the page that follows begins; None on the last page.
+        total: number of all matching entries, where it was asked for.
+    """
+
+    def __new__(
+        cls, entries: Sequence[ChainEntry], next_cursor: str | None = None, total: int | None = None
+    ) -> QueryPage: ...
     @property
     def entries(self) -> list[ChainEntry]: ...
     @property
@@ -292,44 +328,42 @@ class ModuleContext:
 
 @final
 class AccessControl:
-    """Access control of one open ledger. Resources are (kind, id); grants and periods are plain tuples.
-
-    A grant is ``(kind, id, principal_oid, scope, source, granted_by, exp, created_at, seq)``; a period is ``(grant,
-    hash, None or (seq, hash, ended_at, ended_by))``.
-    """
+    """Access control of one open ledger, as :class:`nucleus.backend.AccessBackend` describes it."""
 
     @property
     def administrator(self) -> str: ...
-    def grant(self, grants: list[tuple[str, str, str, str, int | None]], requester_oid: str) -> list[ChainEntry]: ...
+    def grant(self, grants: Iterable[AclGrant], requester_oid: str) -> list[ChainEntry]: ...
     def revoke(
-        self, grants: list[tuple[str, str, str, str, int | None]], requester_oid: str, *, allow_last_full: bool = False
+        self, grants: Iterable[AclGrant], requester_oid: str, *, allow_last_full: bool = False
     ) -> list[ChainEntry]: ...
-    def check(self, principal_oid: str, scope: str, kind: str, id: str) -> bool: ...
+    def check(self, principal_oid: str, scope: Scope, kind: str, id: str) -> bool: ...
     def grants(
         self, *, principal_oid: str | None = None, resource: tuple[str, str] | None = None
-    ) -> list[tuple[Any, ...]]: ...
+    ) -> list[AclGrant]: ...
     def authorise_inquiry(
         self, requester_oid: str, *, principal_oid: str | None = None, resource: tuple[str, str] | None = None
     ) -> None: ...
-    def history(self, kind: str, id: str) -> list[tuple[Any, ...]]: ...
+    def history(self, kind: str, id: str) -> list[AccessPeriod]: ...
     def explain(
         self,
         principal_oid: str,
-        scope: str,
+        scope: Scope,
         kind: str,
         id: str,
         *,
         requester_oid: str | None = None,
         at_seq: int | None = None,
         at_time: int | None = None,
-    ) -> tuple[bool, str, tuple[Any, ...] | None]: ...
+    ) -> Explanation: ...
     def streams_of_kind(self, kind: str) -> list[str]: ...
     def cleanup_expired(self, requester_oid: str) -> int: ...
     def rebuild(self, requester_oid: str) -> None: ...
 
 @final
 class Engine:
-    """One open ledger. Thread-safe; every blocking call releases the GIL.
+    """One open ledger, as :class:`nucleus.backend.LedgerBackend` describes it.
+
+    Thread-safe; every blocking call releases the GIL.
 
     Args:
         id: the ledger's id, 1 to 255 bytes without control characters; None takes it from an existing file.
@@ -337,15 +371,15 @@ class Engine:
         read_only: open without writing anything; needs an existing file.
         durability: ``"full"`` (an acknowledged append survives a power cut) or ``"normal"`` (it survives a crash
             of the process; a power cut may lose the newest appends).
-        busy_timeout_ms: how long to wait for another process's lock; 30,000 when absent.
-        max_record_bytes: largest record accepted (canonical payload and meta); 16 MiB when absent.
+        busy_timeout_ms: how long to wait for another process's lock; :data:`BUSY_TIMEOUT_MS` when absent.
+        max_record_bytes: largest record accepted; :data:`MAX_RECORD_BYTES` when absent.
         verify_on_open: verify the whole chain first.
         accept_rollback: accept a chain that is shorter than its anchor file says, and rewrite the anchor.
         expected_head: the head hash known from elsewhere; the chain must end in it.
         expected_length: the number of entries known from elsewhere.
-        modules: id, version, settings, and what makes the object of a module written in Python (None: built in).
-        access: access control: OID of the administrator, who may create resources (``anyone`` or ``granted``), and
-            whether resource kinds are taken from the file rather than from the modules.
+        modules: which modules it runs; what makes the object of a module written in Python is its implementation.
+        access: access control; None is without.
+        kinds_as_stored: with access control, take resource kinds from the file rather than from the modules.
         progress: called as ``progress(done, total)`` on the calling thread while verifying at open.
 
     Raises:
@@ -365,8 +399,9 @@ class Engine:
         accept_rollback: bool = False,
         expected_head: str | None = None,
         expected_length: int | None = None,
-        modules: Sequence[tuple[str, str, Mapping[str, Any], Callable[[dict[str, Any]], Any] | None]] | None = None,
-        access: tuple[str, str, bool] | None = None,
+        modules: Sequence[ModuleConfig] | None = None,
+        access: AccessConfig | None = None,
+        kinds_as_stored: bool = False,
         progress: Callable[[int, int], object] | None = None,
     ) -> Engine: ...
     @property
@@ -396,7 +431,7 @@ class Engine:
         field: str,
         requester_oid: str,
         *,
-        payload: dict[str, Any] | None = None,
+        payload: Mapping[str, Any] | None = None,
         after: str | None = None,
         limit: int = ...,
     ) -> list[str]:
@@ -413,24 +448,8 @@ class Engine:
 
         Fewer where they are large, at least one while there are any.
         """
-    def query(
-        self,
-        requester_oid: str,
-        *,
-        stream: str | None = None,
-        id: str | None = None,
-        since: int | None = None,
-        until: int | None = None,
-        payload: dict[str, Any] | None = None,
-        limit: int = ...,
-        offset: int = ...,
-        cursor: str | None = None,
-        order: Literal["asc", "desc"] = "asc",
-        with_total: bool = False,
-        latest_only: bool = False,
-        status: Literal["active", "revoked", "expired", "retired"] | None = None,
-    ) -> QueryPage: ...
-    def head(self) -> tuple[int, str] | None: ...
+    def query(self, filters: QueryFilters, requester_oid: str) -> QueryPage: ...
+    def head(self) -> Head | None: ...
     def __len__(self) -> int: ...
     def verify(
         self,
@@ -447,20 +466,15 @@ class Engine:
 
         Returns the number of entries now in the ledger.
         """
-    def backup(self, path: str, progress: Callable[[int, int], object] | None = None) -> tuple[int, str] | None:
+    def backup(self, path: str, progress: Callable[[int, int], object] | None = None) -> Head | None:
         """Write a consistent, verified copy to a file that does not exist yet; returns the copy's head."""
     def restore_to(
         self, target: str, *, replace: bool = False, progress: Callable[[int, int], object] | None = None
-    ) -> tuple[tuple[int, str] | None, PathLike[str] | None]:
-        """Put a verified copy in the place of the ledger at ``target``; returns its head and where the old one is."""
+    ) -> Restored:
+        """Put a verified copy in the place of the ledger at ``target``."""
     def scrub_pending(self) -> bool:
         """Whether bytes of an erased payload may still be in the write-ahead log."""
-    def stats(self) -> dict[str, Any]:
-        """Figures about the ledger.
-
-        ``{entries, head: (seq, hash) or None, streams: {name: count}, redacted, first_timestamp, last_timestamp,
-        created_at, database_bytes, wal_bytes, scrub_pending}``; times in milliseconds since the Unix epoch.
-        """
+    def stats(self) -> LedgerStats: ...
     def close(self) -> None: ...
 
 def _interpreter_ends() -> None: ...

@@ -3,8 +3,9 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import asynccontextmanager
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypedDict, TypeVar, Unpack
 
@@ -12,12 +13,15 @@ from nucleus._core import ChainEntry, QueryPage, Record, VerificationReport
 from nucleus.access.aio import AsyncLedgerAccess
 from nucleus.access.config import AccessConfig
 from nucleus.auth.context import RequestContext, names_requester
-from nucleus.errors import ForkedLedgerError, LedgerClosedError
+from nucleus.backend import Progress
 from nucleus.exporting import BinaryWriter
-from nucleus.ledger import Ledger, Progress, create_ledger
+from nucleus.figures import Head, LedgerStats
+from nucleus.ledger import Ledger
 from nucleus.modules.config import ModuleConfig
+from nucleus.opening import create_ledger
 from nucleus.query import QueryFilters
 from nucleus.storage import StorageConfig
+from nucleus.worker_threads import WorkerThreads
 
 T = TypeVar("T")
 
@@ -59,11 +63,9 @@ class AsyncLedger:
     same. ``append(..., unique=True)`` repeats such an append safely.
     """
 
-    def __init__(self, ledger: Ledger, executor: ThreadPoolExecutor) -> None:
+    def __init__(self, ledger: Ledger, threads: WorkerThreads) -> None:
         self._ledger = ledger
-        self._executor = executor
-        self._process_id = os.getpid()
-        self._closing = False
+        self._threads = threads
 
     @classmethod
     async def open(cls, id: str | None = None, *, max_threads: int = 16, **options: Unpack[LedgerOptions]) -> Self:
@@ -78,14 +80,14 @@ class AsyncLedger:
             ValueError: ``max_threads`` is less than 1.
             NucleusError: as for :func:`nucleus.create_ledger`.
         """
-        executor = ThreadPoolExecutor(max_threads, thread_name_prefix="nucleus")
-        opening = executor.submit(create_ledger, id, **options)
+        threads = WorkerThreads(max_threads)
+        opening = threads.begin(partial(create_ledger, id, **options))
         try:
-            return cls(await asyncio.wrap_future(opening), executor)
+            return cls(await asyncio.wrap_future(opening), threads)
         except BaseException:
             # Cancelled while it was being opened, the ledger belongs to nobody.
             opening.add_done_callback(_close_opened)
-            executor.shutdown(wait=False)
+            threads.shutdown()
             raise
 
     @property
@@ -100,8 +102,8 @@ class AsyncLedger:
 
     @property
     def closed(self) -> bool:
-        """True once :meth:`close` has been called."""
-        return self._closing or self._ledger.closed
+        """True once :meth:`close` has been called, and False again where that was refused or failed."""
+        return self._threads.closing or self._ledger.closed
 
     @property
     def access(self) -> AsyncLedgerAccess:
@@ -110,7 +112,7 @@ class AsyncLedger:
         Raises:
             ConfigError: the ledger was opened without it; see :meth:`has_access_control`.
         """
-        return AsyncLedgerAccess(self, self._ledger.access)
+        return AsyncLedgerAccess(self._threads, self._ledger.access)
 
     def has_access_control(self) -> bool:
         """Return True where grants decide what a requester may do. Does not wait."""
@@ -130,7 +132,9 @@ class AsyncLedger:
         expected_head: str | None = None,
     ) -> ChainEntry:
         """Append one record; see :meth:`nucleus.Ledger.append`."""
-        return await self._run(lambda: self._ledger.append(record, context, unique=unique, expected_head=expected_head))
+        return await self._threads.run(
+            lambda: self._ledger.append(record, context, unique=unique, expected_head=expected_head)
+        )
 
     @names_requester
     async def append_batch(
@@ -143,27 +147,27 @@ class AsyncLedger:
         """Append several records, all or none; see :meth:`nucleus.Ledger.append_batch`."""
         # The caller's iterable is consumed here: it need not be fit for another thread.
         batch = list(records)
-        return await self._run(lambda: self._ledger.append_batch(batch, context, expected_head=expected_head))
+        return await self._threads.run(lambda: self._ledger.append_batch(batch, context, expected_head=expected_head))
 
     @names_requester
     async def get(self, hash: str, context: RequestContext) -> ChainEntry | None:
         """Return the entry with this hash, or None; see :meth:`nucleus.Ledger.get`."""
-        return await self._run(lambda: self._ledger.get(hash, context))
+        return await self._threads.run(lambda: self._ledger.get(hash, context))
 
     @names_requester
     async def get_by_id(self, id: str, context: RequestContext, *, stream: str | None = None) -> ChainEntry | None:
         """Return the newest entry whose record has this id, or None; see :meth:`nucleus.Ledger.get_by_id`."""
-        return await self._run(lambda: self._ledger.get_by_id(id, context, stream=stream))
+        return await self._threads.run(lambda: self._ledger.get_by_id(id, context, stream=stream))
 
     @names_requester
     async def history(self, id: str, context: RequestContext, *, stream: str | None = None) -> list[ChainEntry]:
         """Return all entries whose record has this id; see :meth:`nucleus.Ledger.history`."""
-        return await self._run(lambda: self._ledger.history(id, context, stream=stream))
+        return await self._threads.run(lambda: self._ledger.history(id, context, stream=stream))
 
     @names_requester
     async def query(self, filters: QueryFilters, context: RequestContext) -> QueryPage:
         """Return one page of the entries that match; see :meth:`nucleus.Ledger.query`."""
-        return await self._run(lambda: self._ledger.query(filters, context))
+        return await self._threads.run(lambda: self._ledger.query(filters, context))
 
     @names_requester
     def entries(
@@ -173,7 +177,7 @@ class AsyncLedger:
         return self._entries(self._ledger.pages(context, start_seq=start_seq, end_seq=end_seq))
 
     async def _entries(self, pages: Iterator[list[ChainEntry]]) -> AsyncIterator[ChainEntry]:
-        while page := await self._run(lambda: next(pages, None)):
+        while page := await self._threads.run(lambda: next(pages, None)):
             for entry in page:
                 yield entry
 
@@ -182,15 +186,15 @@ class AsyncLedger:
 
         ``await ledger.run(lambda ledger: ledger.modules.get("asset").transfer("a-1", to_oid=bob, context=alice))``
         """
-        return await self._run(lambda: work(self._ledger))
+        return await self._threads.run(lambda: work(self._ledger))
 
-    async def head(self) -> tuple[int, str] | None:
-        """Return (seq, hash) of the newest entry, or None when the ledger is empty."""
-        return await self._run(self._ledger.head)
+    async def head(self) -> Head | None:
+        """Return where the chain ends, (seq, hash) of the newest entry, or None when the ledger is empty."""
+        return await self._threads.run(self._ledger.head)
 
     async def length(self) -> int:
         """Return the number of entries; ``len()`` cannot be awaited."""
-        return await self._run(self._ledger.__len__)
+        return await self._threads.run(self._ledger.__len__)
 
     async def verify(
         self,
@@ -201,7 +205,7 @@ class AsyncLedger:
         progress: Progress | None = None,
     ) -> VerificationReport:
         """Verify the whole chain; see :meth:`nucleus.Ledger.verify`. ``progress`` is called in another thread."""
-        return await self._run(
+        return await self._threads.run(
             lambda: self._ledger.verify(
                 deep=deep, expected_head=expected_head, expected_length=expected_length, progress=progress
             )
@@ -209,16 +213,16 @@ class AsyncLedger:
 
     async def verify_storage(self, *, progress: Progress | None = None) -> VerificationReport:
         """Verify the chain and the database that holds it; see :meth:`nucleus.Ledger.verify_storage`."""
-        return await self._run(lambda: self._ledger.verify_storage(progress=progress))
+        return await self._threads.run(lambda: self._ledger.verify_storage(progress=progress))
 
     @names_requester
     async def redact(self, hash: str, reason: str, context: RequestContext) -> ChainEntry:
         """Erase the payload of one entry for good; see :meth:`nucleus.Ledger.redact`."""
-        return await self._run(lambda: self._ledger.redact(hash, reason, context))
+        return await self._threads.run(lambda: self._ledger.redact(hash, reason, context))
 
-    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> tuple[int, str] | None:
+    async def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Head | None:
         """Write a copy to a new file; see :meth:`nucleus.Ledger.backup`. ``progress`` is called in another thread."""
-        return await self._run(lambda: self._ledger.backup(path, progress=progress))
+        return await self._threads.run(lambda: self._ledger.backup(path, progress=progress))
 
     @names_requester
     async def export(
@@ -232,30 +236,28 @@ class AsyncLedger:
 
         ``target.write`` and ``progress`` are called in another thread.
         """
-        return await self._run(lambda: self._ledger.export(target, context, progress=progress))
+        return await self._threads.run(lambda: self._ledger.export(target, context, progress=progress))
 
     @names_requester
     async def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext) -> int:
         """Append entries of an export unchanged; see :meth:`nucleus.Ledger.import_entries`."""
         batch = list(entries)
-        return await self._run(lambda: self._ledger.import_entries(batch, context))
+        return await self._threads.run(lambda: self._ledger.import_entries(batch, context))
 
-    async def stats(self) -> dict[str, Any]:
+    async def stats(self) -> LedgerStats:
         """Return figures about the ledger; see :meth:`nucleus.Ledger.stats`."""
-        return await self._run(self._ledger.stats)
+        return await self._threads.run(self._ledger.stats)
 
     async def close(self) -> None:
         """Let the calls that have been made come to their end, then close the ledger and end its threads.
 
-        Closing twice does nothing; whoever calls waits until the ledger is closed.
-        """
-        self._check_process()
-        self._closing = True
-        await asyncio.to_thread(self._close)
+        Closing twice does nothing; whoever calls waits until the ledger is closed. Where closing fails, the ledger and
+        its threads go on.
 
-    def _close(self) -> None:
-        self._executor.shutdown(wait=True)
-        self._ledger.close()
+        Raises:
+            ConfigError: one of the ledger's threads calls it, such as a module's hook, for which it would wait.
+        """
+        await self._threads.close(self._ledger.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -267,21 +269,6 @@ class AsyncLedger:
 
     def __repr__(self) -> str:
         return f"<AsyncLedger of {self._ledger!r}>"
-
-    async def _run(self, work: Callable[[], T]) -> T:
-        """Run ``work`` in a thread of the ledger and wait for it."""
-        self._check_process()
-        if self._closing:
-            raise LedgerClosedError("the ledger is closed; open it again")
-        return await asyncio.wrap_future(self._executor.submit(work))
-
-    def _check_process(self) -> None:
-        # The threads did not survive the fork: whoever waited for one would wait for ever.
-        if self._process_id != os.getpid():
-            raise ForkedLedgerError(
-                f"the ledger was opened in process {self._process_id} and this is process {os.getpid()}, "
-                "forked from it; open the ledger again in this process"
-            )
 
 
 def _close_opened(opening: Future[Ledger]) -> None:

@@ -2,13 +2,14 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import UnionType
 from typing import Protocol, Self
 
-from nucleus._core import ChainEntry, Engine, canonicalize, canonicalize_json
+from nucleus._core import ChainEntry, canonicalize, canonicalize_json
+from nucleus.backend import LedgerBackend, Progress
 from nucleus.errors import ConfigError, ConflictError, InvalidRecordError, SchemaVersionError
 
 EXPORT_VERSION = 1
@@ -97,19 +98,19 @@ def _is_header(members: object) -> bool:
 
 
 def read_pages(
-    engine: Engine, requester_oid: str, start_seq: int, end_seq: int | None = None
+    backend: LedgerBackend, requester_oid: str, start_seq: int, end_seq: int | None = None
 ) -> Iterator[list[ChainEntry]]:
     """Iterate over a chain in pages, each read by itself, so that no read lasts long.
 
     Args:
-        engine: the ledger.
+        backend: the ledger.
         requester_oid: who asks; entries that they may not read are left out.
         start_seq: seq of the first entry.
         end_seq: seq behind the last entry; None goes on until the chain ends.
     """
     while end_seq is None or start_seq < end_seq:
         limit = _ENTRIES_PER_READ if end_seq is None else min(_ENTRIES_PER_READ, end_seq - start_seq)
-        page = engine.range(start_seq, limit, requester_oid)
+        page = backend.range(start_seq, limit, requester_oid)
         if not page:
             return
         start_seq = page[-1].seq + 1
@@ -120,14 +121,14 @@ def read_pages(
 
 
 def write_export(
-    engine: Engine,
+    backend: LedgerBackend,
     target: str | os.PathLike[str] | BinaryWriter,
     requester_oid: str,
-    progress: Callable[[int, int], object] | None,
+    progress: Progress | None,
 ) -> int:
     """Write the chain as it is now; see :meth:`nucleus.Ledger.export`."""
     if not isinstance(target, str | os.PathLike):
-        return _write_lines(engine, target, requester_oid, progress)
+        return _write_lines(backend, target, requester_oid, progress)
     path = Path(target)
     try:
         # Records are for the ledger's owner, and so is a copy of them.
@@ -136,7 +137,7 @@ def write_export(
         raise ConfigError(f"{path} exists and an export overwrites nothing; choose another name") from error
     try:
         with os.fdopen(descriptor, "wb") as file:
-            written = _write_lines(engine, file, requester_oid, progress)
+            written = _write_lines(backend, file, requester_oid, progress)
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
@@ -145,24 +146,21 @@ def write_export(
     return written
 
 
-def _write_lines(
-    engine: Engine, file: BinaryWriter, requester_oid: str, progress: Callable[[int, int], object] | None
-) -> int:
+def _write_lines(backend: LedgerBackend, file: BinaryWriter, requester_oid: str, progress: Progress | None) -> int:
     # One consistent look at the ledger fixes what is exported: entries up to this head, which never change but by a
     # redaction.
-    stats = engine.stats()
-    total: int = stats["entries"]
-    head = stats["head"]
-    header = ExportHeader(engine.id, total, head[1] if head else None, stats["created_at"])
+    stats = backend.stats()
+    total, head = stats.entries, stats.head
+    header = ExportHeader(backend.id, total, None if head is None else head.hash, stats.created_at)
     file.write(header.to_json() + b"\n")
     written = redacted = 0
-    for page in read_pages(engine, requester_oid, 0, total):
+    for page in read_pages(backend, requester_oid, 0, total):
         file.write("".join(f"{entry.to_json()}\n" for entry in page).encode())
         written += len(page)
         redacted += sum(entry.redacted for entry in page)
         if progress is not None:
             progress(written, total)
     # The record of a redaction made meanwhile stands behind the exported head: the export would not verify.
-    if redacted > stats["redacted"]:
+    if redacted > stats.redacted:
         raise ConflictError("an entry was redacted while the ledger was exported; discard the export and export again")
     return written

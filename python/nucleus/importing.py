@@ -5,17 +5,15 @@ import secrets
 from contextlib import suppress
 from pathlib import Path
 
-from nucleus._core import ChainEntry
+from nucleus._core import MAX_RECORD_BYTES, ChainEntry
 from nucleus.auth.context import RequestContext, names_requester, require_oid
+from nucleus.backend import Progress
 from nucleus.errors import ConfigError, IntegrityError, InvalidRecordError
 from nucleus.exporting import ExportHeader
-from nucleus.json_lines import BinaryReader, NumberedLine, batches, max_line_bytes, numbered_lines
-from nucleus.ledger import Ledger, Progress, create_ledger
-from nucleus.storage import sqlite_storage
-
-_BATCH_ENTRIES = 1_000
-_ANCHOR = ".anchor"
-_COMPANIONS = ("-wal", "-shm", _ANCHOR)
+from nucleus.json_lines import BATCH_ENTRIES, BinaryReader, NumberedLine, batches, max_line_bytes, numbered_lines
+from nucleus.ledger import Ledger
+from nucleus.opening import create_ledger
+from nucleus.storage import ANCHOR_SUFFIX, COMPANION_SUFFIXES, sqlite_storage
 
 
 @names_requester
@@ -24,7 +22,7 @@ def import_ledger(
     path: str | os.PathLike[str],
     context: RequestContext,
     *,
-    max_record_bytes: int = 16_777_216,
+    max_record_bytes: int = MAX_RECORD_BYTES,
     progress: Progress | None = None,
 ) -> ExportHeader:
     """Make a new ledger file from an export, entry for entry as it was, with the same id and the same hashes.
@@ -69,7 +67,7 @@ def import_ledger(
 
 def _files(path: Path) -> list[Path]:
     """Return the files that belong to a ledger, whether they exist or not."""
-    return [path, *(_companion(path, suffix) for suffix in _COMPANIONS)]
+    return [path, *(_companion(path, suffix) for suffix in COMPANION_SUFFIXES)]
 
 
 def _companion(path: Path, suffix: str) -> Path:
@@ -95,7 +93,7 @@ def _fill(
     except InvalidRecordError as error:
         raise InvalidRecordError(f"line {number}: {error}") from error
     with create_ledger(header.ledger_id, storage=sqlite_storage(path), max_record_bytes=max_record_bytes) as ledger:
-        for batch in batches(lines, _BATCH_ENTRIES):
+        for batch in batches(lines, BATCH_ENTRIES):
             imported = ledger.import_entries([_read_entry(line) for line in batch], context)
             if progress is not None:
                 progress(imported, header.entries)
@@ -131,7 +129,7 @@ def _publish(temporary: Path, target: Path) -> None:
         raise ConfigError(f"{target} exists and an import overwrites nothing; choose another name") from error
     # Whoever has opened the ledger in between has written the anchor already.
     with suppress(FileExistsError):
-        os.link(_companion(temporary, _ANCHOR), _companion(target, _ANCHOR))
+        os.link(_companion(temporary, ANCHOR_SUFFIX), _companion(target, ANCHOR_SUFFIX))
     directory = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)

@@ -3,9 +3,14 @@
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
+from nucleus._core import MAX_RECORD_BYTES
 from nucleus.errors import InvalidRecordError
 
-BATCH_BYTES = 16 * 1024 * 1024
+BATCH_ENTRIES = 1_000
+"""Most lines that are read or appended at a time, where nothing else is said."""
+
+BATCH_BYTES = MAX_RECORD_BYTES
+"""Most bytes of lines that are read at a time, but for a single one that is longer."""
 
 NumberedLine = tuple[int, bytes]
 """A line's number, from 1, and its bytes without the end of the line."""

@@ -2,94 +2,26 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 
-from nucleus._core import ChainEntry, Engine, QueryPage, Record, VerificationReport
-from nucleus.access.config import AccessConfig
-from nucleus.access.service import LedgerAccess
+from nucleus._core import ChainEntry, QueryPage, Record, VerificationReport
+from nucleus.access.ledger_access import LedgerAccess
 from nucleus.auth.context import RequestContext, names_requester, require_oid
+from nucleus.backend import LedgerBackend, Progress
 from nucleus.errors import ConfigError, InvalidRecordError
 from nucleus.exporting import BinaryWriter, read_pages, write_export
-from nucleus.modules.config import ModuleConfig
-from nucleus.modules.loading import engine_modules
+from nucleus.figures import Head, LedgerStats
 from nucleus.modules.proxy import Modules
 from nucleus.query import QueryFilters
-from nucleus.storage import InMemoryStorage, StorageConfig
 
 _LOGGER = logging.getLogger("nucleus")
 
-Progress = Callable[[int, int], object]
-"""Called as ``progress(done, total)`` now and then during long work; an exception it raises stops the work."""
-
-
-def create_ledger(
-    id: str | None = None,
-    *,
-    storage: StorageConfig | None = None,
-    modules: Sequence[ModuleConfig] = (),
-    access: AccessConfig | None = None,
-    verify_on_open: bool = True,
-    expected_head: str | None = None,
-    expected_length: int | None = None,
-    accept_rollback: bool = False,
-    max_record_bytes: int = 16_777_216,
-    progress: Progress | None = None,
-) -> "Ledger":
-    """Open a ledger, creating it where there is none, and verify it.
-
-    Args:
-        id: the ledger's id, 1 to 255 bytes of UTF-8 without control characters. It is part of every hash, so a chain
-            cannot be passed off as another ledger's. None takes it from an existing file.
-        storage: where the ledger is kept, from :func:`nucleus.sqlite_storage` and its siblings; None is memory.
-        modules: the modules it runs, in the order of their hooks: the built-in ``proof``, ``asset``, ``token`` and
-            ``connect``, modules written in Python, and those that installed distributions offer.
-        access: access control; None lets every requester do everything.
-        verify_on_open: recompute every hash and link first, and refuse a ledger that does not add up.
-        expected_head: head hash known from elsewhere (64 hexadecimal digits): the chain must end in it.
-        expected_length: number of entries known from elsewhere: the chain must have as many.
-        accept_rollback: open a ledger as it is, whatever its anchor file says: one that is older, such as a copy put
-            back by hand, or one without an anchor file.
-        max_record_bytes: largest record accepted: canonical payload and meta together, in bytes.
-        progress: called as ``progress(done, total)``, in entries, while verifying.
-
-    Raises:
-        ConfigError: the arguments do not fit each other, or the file is another ledger's, or is not there to be read.
-        IntegrityError: the ledger does not add up; the exception's ``report`` says what and where.
-        SchemaVersionError: the file was written by a newer version of Nucleus.
-        DatabaseError: the file cannot be read, or is not a ledger.
-        UnknownModuleError: ``modules`` names a module that does not exist.
-        ModuleAlreadyRegisteredError: ``modules`` names a module twice.
-        ModuleLifecycleError: a module could not be made, initialised or started; its own exception is the cause.
-        ModuleError: there is no such version of a module, or its settings do not suit it.
-    """
-    options: dict[str, Any] = {}
-    if storage is not None and not isinstance(storage, InMemoryStorage):
-        options = {
-            "path": storage.path,
-            "read_only": storage.read_only,
-            "durability": storage.durability,
-            "busy_timeout_ms": storage.busy_timeout_ms,
-        }
-    engine = Engine(
-        id=id,
-        max_record_bytes=max_record_bytes,
-        verify_on_open=verify_on_open,
-        accept_rollback=accept_rollback,
-        expected_head=expected_head,
-        expected_length=expected_length,
-        modules=engine_modules(modules),
-        access=None if access is None else (access.administrator, access.creation, False),
-        progress=progress,
-        **options,
-    )
-    return Ledger(engine)
-
 
 class Ledger:
-    """An open ledger; :func:`create_ledger` makes one. Leaving its ``with`` block closes it.
+    """An open ledger; :func:`nucleus.create_ledger` makes one. Leaving its ``with`` block closes it.
 
     Every method may be called from any thread. Every call that reads or writes records takes the context of the one
     who asks, as ``context=`` or as the last positional argument. Besides what is named below, every method raises
@@ -100,28 +32,28 @@ class Ledger:
     Where access control is on, every read answers as if what the requester may not read were not there.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, backend: LedgerBackend) -> None:
+        self._backend = backend
 
     @property
     def id(self) -> str:
         """The ledger's id."""
-        return self._engine.id
+        return self._backend.id
 
     @property
     def path(self) -> str | None:
         """The database file; None in memory."""
-        return self._engine.path
+        return self._backend.path
 
     @property
     def closed(self) -> bool:
         """True after :meth:`close`."""
-        return self._engine.closed
+        return self._backend.closed
 
     @property
     def modules(self) -> Modules:
         """The modules that the ledger runs."""
-        return Modules(self)
+        return Modules(self._backend)
 
     @property
     def access(self) -> LedgerAccess:
@@ -130,14 +62,14 @@ class Ledger:
         Raises:
             ConfigError: the ledger was opened without it; see :meth:`has_access_control`.
         """
-        control = self._engine.access()
+        control = self._backend.access()
         if control is None:
             raise ConfigError("the ledger was opened without access control; open it with access=AccessConfig(...)")
-        return LedgerAccess(self._engine, control)
+        return LedgerAccess(self._backend, control)
 
     def has_access_control(self) -> bool:
         """Return True where grants decide what a requester may do, False where everyone may do everything."""
-        return self._engine.access() is not None
+        return self._backend.access() is not None
 
     @names_requester
     def append(
@@ -171,7 +103,7 @@ class Ledger:
             CommitInDoubtError: whether the record is durable is not known.
         """
         requester_oid = require_oid(context)
-        return self._engine.append(_as_record(record), requester_oid, unique=unique, expected_head=expected_head)
+        return self._backend.append(_as_record(record), requester_oid, unique=unique, expected_head=expected_head)
 
     @names_requester
     def append_batch(
@@ -198,7 +130,7 @@ class Ledger:
         """
         requester_oid = require_oid(context)
         batch = records if isinstance(records, list | tuple) else list(records)
-        return self._engine.append_batch(batch, requester_oid, expected_head=expected_head)
+        return self._backend.append_batch(batch, requester_oid, expected_head=expected_head)
 
     @names_requester
     def get(self, hash: str, context: RequestContext) -> ChainEntry | None:
@@ -207,7 +139,7 @@ class Ledger:
         Raises:
             ContextRequiredError: nobody asks.
         """
-        return self._engine.get(hash, require_oid(context))
+        return self._backend.get(hash, require_oid(context))
 
     @names_requester
     def get_by_id(self, id: str, context: RequestContext, *, stream: str | None = None) -> ChainEntry | None:
@@ -223,7 +155,7 @@ class Ledger:
             ConflictError: access control is on, no stream is named, and who asks sees the id in streams of more than
                 one kind of resources; the message names streams.
         """
-        return self._engine.get_by_id(id, require_oid(context), stream=stream)
+        return self._backend.get_by_id(id, require_oid(context), stream=stream)
 
     @names_requester
     def history(self, id: str, context: RequestContext, *, stream: str | None = None) -> list[ChainEntry]:
@@ -233,7 +165,7 @@ class Ledger:
             ContextRequiredError: nobody asks.
             ConflictError: as for :meth:`get_by_id`.
         """
-        return self._engine.history(id, require_oid(context), stream=stream)
+        return self._backend.history(id, require_oid(context), stream=stream)
 
     @names_requester
     def query(self, filters: QueryFilters, context: RequestContext) -> QueryPage:
@@ -245,35 +177,7 @@ class Ledger:
                 bounds.
             InvalidRecordError: a value of ``filters.payload`` has no canonical form.
         """
-        return self._engine.query(
-            require_oid(context),
-            stream=filters.stream,
-            id=filters.id,
-            since=filters.since,
-            until=filters.until,
-            payload=None if filters.payload is None else dict(filters.payload),
-            limit=filters.limit,
-            offset=filters.offset,
-            cursor=filters.cursor,
-            order=filters.order,
-            with_total=filters.with_total,
-            latest_only=filters.latest_only,
-            status=filters.status,
-        )
-
-    def _field_values(
-        self,
-        stream: str,
-        field: str,
-        *,
-        payload: Mapping[str, Any],
-        after: str | None,
-        limit: int,
-        context: RequestContext,
-    ) -> list[str]:
-        """Return distinct values of a payload member that a module declares, for the handles."""
-        requester_oid = require_oid(context)
-        return self._engine.field_values(stream, field, requester_oid, payload=dict(payload), after=after, limit=limit)
+        return self._backend.query(filters, require_oid(context))
 
     @names_requester
     def entries(
@@ -300,15 +204,15 @@ class Ledger:
         Raises:
             ContextRequiredError: nobody asks; raised by the call.
         """
-        return read_pages(self._engine, require_oid(context), start_seq, end_seq)
+        return read_pages(self._backend, require_oid(context), start_seq, end_seq)
 
-    def head(self) -> tuple[int, str] | None:
-        """Return (seq, hash) of the newest entry, or None when the ledger is empty."""
-        return self._engine.head()
+    def head(self) -> Head | None:
+        """Return where the chain ends, (seq, hash) of the newest entry, or None when the ledger is empty."""
+        return self._backend.head()
 
     def __len__(self) -> int:
         """Return the number of entries."""
-        return len(self._engine)
+        return len(self._backend)
 
     def __bool__(self) -> bool:
         """Return True: an empty ledger is a ledger."""
@@ -334,7 +238,7 @@ class Ledger:
             What was found: read its ``valid``, and by what the end of the chain was checked, its ``end_checked_by``.
             Faults are reported, not raised.
         """
-        return self._engine.verify(
+        return self._backend.verify(
             deep=deep, expected_head=expected_head, expected_length=expected_length, progress=progress
         )
 
@@ -344,7 +248,7 @@ class Ledger:
 
     def has_storage(self) -> bool:
         """Return True when the ledger is kept in a file, False when it is in memory only."""
-        return self._engine.path is not None
+        return self._backend.path is not None
 
     @names_requester
     def redact(self, hash: str, reason: str, context: RequestContext) -> ChainEntry:
@@ -356,7 +260,7 @@ class Ledger:
             context: who asks; stays on the record as well.
 
         A reader that is in the middle of something keeps bytes of the payload in the write-ahead log. Nobody waits for
-        it: a warning is logged, ``stats()["scrub_pending"]`` says so, and a later commit or the closing empties it.
+        it: a warning is logged, ``stats().scrub_pending`` says so, and a later commit or the closing empties it.
 
         Returns:
             The entry of stream ``redactions`` that records the erasure. Erasing again answers the same entry.
@@ -371,8 +275,8 @@ class Ledger:
             CommitInDoubtError: whether the erasure is durable is not known.
         """
         requester_oid = require_oid(context)
-        entry = self._engine.redact(hash, reason, requester_oid)
-        if self._engine.scrub_pending():
+        entry = self._backend.redact(hash, reason, requester_oid)
+        if self._backend.scrub_pending():
             _LOGGER.warning(
                 "ledger %s: the payload of entry %s is erased; a reader keeps bytes of it in the write-ahead log until "
                 "a later commit, or the closing, finds nobody reading",
@@ -381,7 +285,7 @@ class Ledger:
             )
         return entry
 
-    def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> tuple[int, str] | None:
+    def backup(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Head | None:
         """Write a consistent, verified copy to a new file while the ledger is in use.
 
         Args:
@@ -389,12 +293,12 @@ class Ledger:
             progress: called as ``progress(done, total)``.
 
         Returns:
-            (seq, hash) of the copy's newest entry, or None when it is empty.
+            Where the copy ends, (seq, hash) of its newest entry, or None when it is empty.
 
         Raises:
             ConfigError: the file exists.
         """
-        return self._engine.backup(os.fspath(path), progress)
+        return self._backend.backup(os.fspath(path), progress)
 
     @names_requester
     def export(
@@ -422,8 +326,8 @@ class Ledger:
             OSError: the file cannot be written; nothing is left of it.
         """
         requester_oid = require_oid(context)
-        self._engine.authorise_export(requester_oid)
-        return write_export(self._engine, target, requester_oid, progress)
+        self._backend.authorise_export(requester_oid)
+        return write_export(self._backend, target, requester_oid, progress)
 
     @names_requester
     def import_entries(self, entries: Iterable[ChainEntry], context: RequestContext) -> int:
@@ -446,22 +350,19 @@ class Ledger:
         """
         requester_oid = require_oid(context)
         batch = entries if isinstance(entries, list | tuple) else list(entries)
-        return self._engine.import_entries(batch, requester_oid)
+        return self._backend.import_entries(batch, requester_oid)
 
-    def stats(self) -> dict[str, Any]:
-        """Return figures about the ledger, none of them the content of a record.
-
-        Returns:
-            ``entries`` and ``redacted`` (numbers of entries), ``head`` ((seq, hash) or None), ``streams`` (number of
-            entries by stream), ``first_timestamp``, ``last_timestamp`` and ``created_at`` (milliseconds since the Unix
-            epoch), ``database_bytes`` and ``wal_bytes``, and ``scrub_pending``: whether bytes of an erased payload may
-            still be in the write-ahead log.
-        """
-        return self._engine.stats()
+    def stats(self) -> LedgerStats:
+        """Return figures about the ledger, none of them the content of a record."""
+        return self._backend.stats()
 
     def close(self) -> None:
-        """Stop the modules, the last first, and close the ledger; closing twice does nothing."""
-        self._engine.close()
+        """Stop the modules, the last first, and close the ledger; closing twice does nothing.
+
+        Raises:
+            ConfigError: a module's hook calls it, which it would wait for; the ledger stays open.
+        """
+        self._backend.close()
 
     def __enter__(self) -> Self:
         return self

@@ -6,7 +6,14 @@ from typing import Any, Literal
 
 from nucleus.errors import ConfigError
 
+PAGE_ENTRIES = 100
+"""Most entries, or other items, on a page where nothing else is said."""
+
 MAX_PAGE_ENTRIES = 10_000
+"""Most entries, or other items, that a page may be asked to have."""
+
+Status = Literal["active", "revoked", "expired", "retired"]
+"""What a record of a module's stream has come to."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +46,8 @@ class QueryFilters:
     until: int | None = None
     payload: Mapping[str, Any] | None = None
     latest_only: bool = False
-    status: Literal["active", "revoked", "expired", "retired"] | None = None
-    limit: int = 100
+    status: Status | None = None
+    limit: int = PAGE_ENTRIES
     offset: int = 0
     cursor: str | None = None
     order: Literal["asc", "desc"] = "asc"

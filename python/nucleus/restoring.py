@@ -1,20 +1,11 @@
 """Putting a backup in the place of a ledger."""
 
 import os
-from collections.abc import Callable
-from pathlib import Path
-from typing import NamedTuple
 
-from nucleus._core import Engine
-
-
-class Restored(NamedTuple):
-    """What :func:`restore` came to."""
-
-    head: tuple[int, str] | None
-    """(seq, hash) of the restored ledger's newest entry; None when it is empty."""
-    replaced: Path | None
-    """Where the ledger is now that was there before, its log and its anchor beside it; None when there was none."""
+from nucleus.backend import Progress
+from nucleus.figures import Restored
+from nucleus.native import open_native
+from nucleus.storage import sqlite_storage
 
 
 def restore(
@@ -24,7 +15,7 @@ def restore(
     replace: bool = False,
     expected_head: str | None = None,
     accept_rollback: bool = False,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress | None = None,
 ) -> Restored:
     """Put a verified copy of a backup where a ledger is to be; the backup stays as it is.
 
@@ -43,9 +34,8 @@ def restore(
         ConfigError: there is a ledger already, or it is open, or a file cannot be written.
         IntegrityError: the backup does not add up, or nothing shows where it ends.
     """
-    engine = Engine(
-        path=os.fspath(backup),
-        read_only=True,
+    engine = open_native(
+        storage=sqlite_storage(backup, read_only=True),
         # The copy is verified; verifying the original first would be the same work again.
         verify_on_open=False,
         expected_head=expected_head,
@@ -53,7 +43,6 @@ def restore(
         progress=progress,
     )
     try:
-        head, replaced = engine.restore_to(os.fspath(target), replace=replace, progress=progress)
+        return engine.restore_to(os.fspath(target), replace=replace, progress=progress)
     finally:
         engine.close()
-    return Restored(head, None if replaced is None else Path(replaced))

@@ -4,10 +4,17 @@ import os
 from dataclasses import dataclass
 from typing import Literal, Never
 
+from nucleus._core import BUSY_TIMEOUT_MS
 from nucleus.errors import ConfigError
 
 DATABASE_VARIABLE = "NUCLEUS_DATABASE"
 """Environment variable that :func:`auto_storage` reads."""
+
+ANCHOR_SUFFIX = ".anchor"
+"""Behind the name of a ledger's file, that of its anchor."""
+
+COMPANION_SUFFIXES = ("-wal", "-shm", ANCHOR_SUFFIX)
+"""The files that belong to a ledger's file, by what stands behind its name."""
 
 _MAX_BUSY_TIMEOUT_MS = 2**31 - 1
 _POSTGRES_SCHEMES = ("postgres://", "postgresql://")
@@ -24,7 +31,7 @@ class SqliteStorage:
 
     path: str
     durability: Literal["full", "normal"] = "full"
-    busy_timeout_ms: int = 30_000
+    busy_timeout_ms: int = BUSY_TIMEOUT_MS
     read_only: bool = False
 
     def __post_init__(self) -> None:
@@ -49,7 +56,7 @@ def sqlite_storage(
     path: str | os.PathLike[str],
     *,
     durability: Literal["full", "normal"] = "full",
-    busy_timeout_ms: int = 30_000,
+    busy_timeout_ms: int = BUSY_TIMEOUT_MS,
     read_only: bool = False,
 ) -> SqliteStorage:
     """Keep the ledger in an SQLite file on a local disk.

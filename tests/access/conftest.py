@@ -1,12 +1,13 @@
 """Principals, and ledgers with access control and all built-in modules."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 import pytest
+from tests.conftest import OpenLedger
 
 from nucleus import Ledger, ModuleConfig, RequestContext, create_ledger, in_memory_storage, sqlite_storage
+from nucleus._core import BUILT_IN_IDS
 from nucleus.access import AccessConfig, LedgerAccess
 
 ADMIN = RequestContext.local("oid:onoal:org:festival")
@@ -20,7 +21,7 @@ ISSUER = RequestContext.local("oid:onoal:org:issuer")
 APP = RequestContext.local("oid:onoal:app:kiosk")
 STRANGER = RequestContext.local("oid:onoal:user:stranger")
 
-BUILT_IN = tuple(ModuleConfig(name, "1.0.0") for name in ("proof", "asset", "token", "connect"))
+BUILT_IN = tuple(ModuleConfig(name, "1.0.0") for name in BUILT_IN_IDS)
 
 
 def open_ledger(path: Path | None = None, *, creation: Literal["anyone", "granted"] = "anyone") -> Ledger:
@@ -41,14 +42,6 @@ def database(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ledger() -> Iterator[Ledger]:
-    """A ledger in memory."""
-    with open_ledger() as opened:
-        yield opened
-
-
-@pytest.fixture
-def file_ledger(database: Path) -> Iterator[Ledger]:
-    """A ledger in the file ``database``."""
-    with open_ledger(database) as opened:
-        yield opened
+def ledger(open_in_storage: OpenLedger) -> Ledger:
+    """An empty ledger, in one storage after the other."""
+    return open_in_storage("access", modules=BUILT_IN, access=AccessConfig(administrator=ADMIN.oid))

@@ -21,6 +21,7 @@ from tests.access.conftest import (
     open_ledger,
 )
 from tests.access.notes import NOTE, NOTES, SCOPES, may, note, to
+from tests.conftest import on_one_storage
 
 from nucleus import (
     AccessDeniedError,
@@ -218,6 +219,7 @@ def test_a_grant_counts_for_nothing_from_the_second_of_exp_on(ledger: Ledger) ->
     assert may(ledger, CAROL) == {"read"}
 
 
+@on_one_storage
 def test_the_app_of_a_connect_grant_reads_until_it_expires(ledger: Ledger) -> None:
     grants = ledger.modules.get("connect")
     exp = soon()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.access.conftest import ADMIN, ALICE, APP, BOB, CAROL, ISSUER, STRANGER, access_of, open_ledger
 from tests.access.notes import NOTE, SCOPES, note, to
+from tests.conftest import on_one_storage
 
 from nucleus import (
     AccessDeniedError,
@@ -112,6 +113,7 @@ def test_the_past_stays_what_it_was(ledger: Ledger, story: list[ChainEntry]) -> 
         assert [access.check(who.oid, scope, NOTE, at=entry.seq) for entry in story] == expected
 
 
+@on_one_storage
 def test_exp_is_judged_by_the_clock_of_then(ledger: Ledger) -> None:
     access = access_of(ledger)
     first = ledger.append(note(), ALICE)

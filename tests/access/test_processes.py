@@ -252,9 +252,9 @@ def test_revoking_holds_for_the_next_append_of_another_process(database: Path) -
         assert len(ledger.history("n-1", ADMIN)) == 11
 
 
-def test_revoking_holds_for_the_next_call_of_every_thread(file_ledger: Ledger) -> None:
+def test_revoking_holds_for_the_next_call_of_every_thread(ledger: Ledger) -> None:
     """Between two barriers nothing changes: every thread sees what was settled before the first."""
-    ledger, threads = file_ledger, 6
+    threads = 6
     ledger.append(note(), ALICE)
     access = access_of(ledger)
     settled, asked = threading.Barrier(threads + 1), threading.Barrier(threads + 1)
@@ -292,9 +292,8 @@ def test_two_ledgers_of_one_process_on_one_file(database: Path) -> None:
         assert seen_by_bob(first) == "False"
 
 
-def test_an_iteration_under_way_shows_nothing_after_its_page(file_ledger: Ledger) -> None:
+def test_an_iteration_under_way_shows_nothing_after_its_page(ledger: Ledger) -> None:
     """What was read already was allowed then; the next page is decided anew."""
-    ledger = file_ledger
     ledger.append_batch([note(f"n-{number}") for number in range(2_500)], ALICE)
     grant = AclGrant("notes", "*", BOB.oid, "read")
     access_of(ledger).grant(grant, ADMIN)
@@ -304,8 +303,7 @@ def test_an_iteration_under_way_shows_nothing_after_its_page(file_ledger: Ledger
     assert [page for page in pages if page] == []
 
 
-def test_a_query_cursor_carries_no_right(file_ledger: Ledger) -> None:
-    ledger = file_ledger
+def test_a_query_cursor_carries_no_right(ledger: Ledger) -> None:
     ledger.append_batch([note(f"n-{number}") for number in range(10)], ALICE)
     grant = AclGrant("notes", "*", BOB.oid, "read")
     access_of(ledger).grant(grant, ADMIN)

@@ -130,7 +130,7 @@ def test_stats(filled: Path) -> None:
     assert answer["head"] == {"seq": 30, "hash": recording.hash}
     assert (answer["entries"], answer["redacted"]) == (31, 1)
     assert answer["streams"] == {"even": 15, "odd": 15, "redactions": 1}
-    assert answer["created_at"] == expected["created_at"]
+    assert answer["created_at"] == expected.created_at
     assert answer["first_timestamp"] == 1_700_000_000_000
     assert answer["database_bytes"] == filled.stat().st_size
     text = run("stats", filled).stdout

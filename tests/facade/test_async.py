@@ -105,7 +105,7 @@ def test_same_answers(path: Path, tmp_path: Path) -> None:
             assert (await ledger.verify(expected_length=2_501)).valid
             assert (await ledger.verify_storage()).valid
             recording = await ledger.redact(entry.hash, "reason", ALICE)
-            assert (await ledger.stats())["head"] == (2_501, recording.hash)
+            assert (await ledger.stats()).head == (2_501, recording.hash)
             assert await ledger.backup(tmp_path / "copy.db") == (2_501, recording.hash)
             target = io.BytesIO()
             assert await ledger.export(target, ALICE) == 2_502

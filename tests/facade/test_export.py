@@ -23,15 +23,15 @@ def _exported(ledger: Ledger) -> bytes:
 
 
 @pytest.mark.parametrize("count", [0, 1, 1_000, 2_345])
-def test_export_is_canonical_and_verifies_elsewhere(file_ledger: Ledger, count: int) -> None:
-    file_ledger.append_batch(notes(count), ALICE)
-    file_ledger.append(note(1, text="ü\u2028\x7f\x1b😀", number=1e20), ALICE)
-    head = file_ledger.head()
+def test_export_is_canonical_and_verifies_elsewhere(ledger: Ledger, count: int) -> None:
+    ledger.append_batch(notes(count), ALICE)
+    ledger.append(note(1, text="ü\u2028\x7f\x1b😀", number=1e20), ALICE)
+    head = ledger.head()
     assert head is not None
-    first, *rest = _exported(file_ledger).splitlines()
+    first, *rest = _exported(ledger).splitlines()
     header = parse(first)
     assert header == {
-        "created_at": file_ledger.stats()["created_at"],
+        "created_at": ledger.stats().created_at,
         "entries": count + 1,
         "format": 1,
         "head": head[1],
@@ -51,23 +51,23 @@ def test_export_of_an_empty_ledger(ledger: Ledger) -> None:
     assert json.loads(line)["head"] is None
 
 
-def test_export_to_a_file(file_ledger: Ledger, tmp_path: Path) -> None:
-    file_ledger.append_batch(notes(10), ALICE)
+def test_export_to_a_file(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.append_batch(notes(10), ALICE)
     target = tmp_path / "export.jsonl"
     umask = os.umask(0)
     try:
-        assert file_ledger.export(target, context=ALICE) == 10
+        assert ledger.export(target, context=ALICE) == 10
     finally:
         os.umask(umask)
-    assert target.read_bytes() == _exported(file_ledger)
+    assert target.read_bytes() == _exported(ledger)
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
-def test_export_overwrites_nothing(file_ledger: Ledger, tmp_path: Path) -> None:
+def test_export_overwrites_nothing(ledger: Ledger, tmp_path: Path) -> None:
     target = tmp_path / "export.jsonl"
     target.write_text("kept")
     with pytest.raises(ConfigError, match=r"export\.jsonl"):
-        file_ledger.export(str(target), ALICE)
+        ledger.export(str(target), ALICE)
     assert target.read_text() == "kept"
 
 
@@ -109,14 +109,14 @@ def _redact_after_first_page(ledger: Ledger, target: Any, seq: int) -> int:
     return ledger.export(target, ALICE, progress=redact)
 
 
-def test_redaction_during_an_export_of_what_is_still_to_come(file_ledger: Ledger, tmp_path: Path) -> None:
+def test_redaction_during_an_export_of_what_is_still_to_come(ledger: Ledger, tmp_path: Path) -> None:
     """Its record would stand behind the exported head, so the export would not verify."""
-    file_ledger.append_batch(notes(2_500), ALICE)
+    ledger.append_batch(notes(2_500), ALICE)
     target = tmp_path / "export.jsonl"
     with pytest.raises(ConflictError, match="again"):
-        _redact_after_first_page(file_ledger, target, 2_400)
+        _redact_after_first_page(ledger, target, 2_400)
     assert not target.exists()
-    file_ledger.export(target, ALICE)
+    ledger.export(target, ALICE)
     header, *entries = map(parse, target.read_bytes().splitlines())
     assert verify_chain(entries, LEDGER_ID, expected_head=header["head"]) == []
 

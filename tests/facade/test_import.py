@@ -264,9 +264,9 @@ def test_large_records(target: Path, tmp_path: Path) -> None:
         assert _export(ledger).splitlines()[1:] == exported.splitlines()[1:]
 
 
-def test_import_entries_continues_a_chain(file_ledger: Ledger) -> None:
+def test_import_entries_continues_a_chain(ledger: Ledger) -> None:
     """An export can also be taken over in parts, each part whole or not at all."""
-    entries = file_ledger.append_batch(notes(20), ALICE)
+    entries = ledger.append_batch(notes(20), ALICE)
     with create_ledger(LEDGER_ID) as other:
         assert other.import_entries(entries[:10], ALICE) == 10
         for wrong in (entries[:10], entries[11:], [entries[10], entries[12]], [*entries[10:], entries[5]]):

@@ -3,6 +3,7 @@
 import io
 import pickle
 from collections import OrderedDict, UserDict
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -155,22 +156,22 @@ def test_entries_appended_meanwhile_are_reached(ledger: Ledger) -> None:
     assert [entry.seq for entry in entries] == list(range(1, 1_501))
 
 
-def test_verify(file_ledger: Ledger) -> None:
-    entries = file_ledger.append_batch(notes(5), ALICE)
+def test_verify(ledger: Ledger) -> None:
+    entries = ledger.append_batch(notes(5), ALICE)
     for report in (
-        file_ledger.verify(),
-        file_ledger.verify(deep=True),
-        file_ledger.verify_storage(),
-        file_ledger.verify(expected_head=entries[-1].hash, expected_length=5),
+        ledger.verify(),
+        ledger.verify(deep=True),
+        ledger.verify_storage(),
+        ledger.verify(expected_head=entries[-1].hash, expected_length=5),
     ):
         assert report.valid
         assert (report.entries_checked, report.head_hash) == (5, entries[-1].hash)
         assert (report.errors, report.counts) == ([], {})
-    for report in (file_ledger.verify(expected_head=entries[0].hash), file_ledger.verify(expected_length=6)):
+    for report in (ledger.verify(expected_head=entries[0].hash), ledger.verify(expected_length=6)):
         assert not report.valid
         assert report.counts == {"head_mismatch": 1}
     with pytest.raises(ConfigError):
-        file_ledger.verify(expected_head="not a hash")
+        ledger.verify(expected_head="not a hash")
 
 
 def test_progress(path: Path) -> None:
@@ -189,20 +190,20 @@ class _StopError(Exception):
     pass
 
 
-def test_progress_stops_the_work(file_ledger: Ledger, tmp_path: Path) -> None:
+def test_progress_stops_the_work(ledger: Ledger, tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         raise _StopError
 
-    file_ledger.append_batch(notes(2_000), ALICE)
+    ledger.append_batch(notes(2_000), ALICE)
     with pytest.raises(_StopError):
-        file_ledger.verify(progress=stop)
+        ledger.verify(progress=stop)
     with pytest.raises(_StopError):
-        file_ledger.export(tmp_path / "export.jsonl", ALICE, progress=stop)
+        ledger.export(tmp_path / "export.jsonl", ALICE, progress=stop)
     assert not (tmp_path / "export.jsonl").exists()
     with pytest.raises(_StopError):
-        file_ledger.backup(tmp_path / "backup.db", progress=stop)
+        ledger.backup(tmp_path / "backup.db", progress=stop)
     assert not list(tmp_path.glob("backup*"))
-    assert file_ledger.verify().valid
+    assert ledger.verify().valid
 
 
 def test_redact(ledger: Ledger) -> None:
@@ -223,38 +224,38 @@ def test_redact(ledger: Ledger) -> None:
     assert len(ledger) == 2
 
 
-def test_backup(file_ledger: Ledger, tmp_path: Path) -> None:
-    entries = file_ledger.append_batch(notes(5), ALICE)
+def test_backup(ledger: Ledger, tmp_path: Path) -> None:
+    entries = ledger.append_batch(notes(5), ALICE)
     copy = tmp_path / "copy.db"
-    assert file_ledger.backup(copy) == (4, entries[-1].hash)
+    assert ledger.backup(copy) == (4, entries[-1].hash)
     with create_ledger(LEDGER_ID, storage=sqlite_storage(copy)) as other:
         assert list(other.entries(ALICE)) == entries
     before = copy.read_bytes()
     with pytest.raises(NucleusError, match=r"copy\.db"):
-        file_ledger.backup(str(copy))
+        ledger.backup(str(copy))
     assert copy.read_bytes() == before
 
 
-def test_stats(file_ledger: Ledger) -> None:
-    assert file_ledger.stats()["entries"] == 0
-    assert file_ledger.stats()["head"] is None
-    file_ledger.append(Record("a", "one", {}, 1_000), ALICE)
-    entry = file_ledger.append(Record("b", "two", {}, 500), ALICE)
-    last = file_ledger.append(Record("c", "two", {}, 2_000), ALICE)
-    stats = file_ledger.stats()
-    assert (stats["entries"], stats["redacted"], stats["head"]) == (3, 0, (2, last.hash))
-    assert stats["streams"] == {"one": 1, "two": 2}
-    assert (stats["first_timestamp"], stats["last_timestamp"]) == (500, 2_000)
-    assert stats["created_at"] > 1_700_000_000_000
-    assert stats["database_bytes"] > 0
-    assert set(stats) == {
+def test_stats(ledger: Ledger) -> None:
+    assert ledger.stats().entries == 0
+    assert ledger.stats().head is None
+    ledger.append(Record("a", "one", {}, 1_000), ALICE)
+    entry = ledger.append(Record("b", "two", {}, 500), ALICE)
+    last = ledger.append(Record("c", "two", {}, 2_000), ALICE)
+    stats = ledger.stats()
+    assert (stats.entries, stats.redacted, stats.head) == (3, 0, (2, last.hash))
+    assert stats.streams == {"one": 1, "two": 2}
+    assert (stats.first_timestamp, stats.last_timestamp) == (500, 2_000)
+    assert stats.created_at > 1_700_000_000_000
+    assert stats.database_bytes > 0
+    assert {field.name for field in fields(stats)} == {
         "entries", "redacted", "head", "streams", "first_timestamp", "last_timestamp", "created_at", "database_bytes",
         "wal_bytes", "scrub_pending",
     }  # fmt: skip
-    recording = file_ledger.redact(entry.hash, "reason", ALICE)
-    stats = file_ledger.stats()
-    assert (stats["entries"], stats["redacted"], stats["head"]) == (4, 1, (3, recording.hash))
-    assert stats["streams"]["redactions"] == 1
+    recording = ledger.redact(entry.hash, "reason", ALICE)
+    stats = ledger.stats()
+    assert (stats.entries, stats.redacted, stats.head) == (4, 1, (3, recording.hash))
+    assert stats.streams["redactions"] == 1
 
 
 USES: dict[str, Any] = {

@@ -1,8 +1,14 @@
 """What a type checker says of a user's file: a forgotten context is found before the program runs."""
 
+import inspect
 from pathlib import Path
 
+import pytest
 from mypy import api
+
+from nucleus import AsyncLedger, Ledger, RequestContext
+from nucleus.access import AsyncLedgerAccess, LedgerAccess, UnifiedAccessLayer
+from nucleus.modules import Assets, ConnectGrants, Proofs, Tokens
 
 HEAD = """
 from nucleus import AsyncLedger, Ledger, QueryFilters, RequestContext, import_ledger
@@ -71,6 +77,45 @@ HANDLES = [
     "import_ledger('a', 'b'{})",
 ]
 ITERATION = ["ledger.entries({})", "ledger.pages({})", "access.cleanup_expired({})", "access.rebuild({})"]
+
+
+TAKERS: list[type] = [Ledger, LedgerAccess, Assets, ConnectGrants, Proofs, Tokens]
+ASYNCHRONOUS: list[type] = [AsyncLedger, AsyncLedgerAccess]
+
+
+def takes_context(of: type) -> dict[str, inspect.Parameter]:
+    """Return the parameter of each public method that takes a context."""
+    signatures = {
+        name: inspect.signature(member)
+        for name, member in vars(of).items()
+        if inspect.isfunction(member) and not name.startswith("_")
+    }
+    return {
+        name: signature.parameters["context"]
+        for name, signature in signatures.items()
+        if "context" in signature.parameters
+    }
+
+
+@pytest.mark.parametrize("of", [*TAKERS, *ASYNCHRONOUS, UnifiedAccessLayer])
+def test_every_context_is_required(of: type) -> None:
+    takers = takes_context(of)
+    assert takers
+    for name, parameter in takers.items():
+        assert parameter.annotation in (RequestContext, "RequestContext"), name
+        assert parameter.default is inspect.Parameter.empty, name
+
+
+def test_every_method_that_takes_a_context_is_tried() -> None:
+    names = {Ledger: "ledger", LedgerAccess: "access", Assets: "assets", ConnectGrants: "connect"}
+    calls = {
+        call.partition("(")[0] for call in (*LEDGER, *ACCESS, *BY_NAME_ONLY, *HANDLES_BY_NAME, *HANDLES, *ITERATION)
+    }
+    for of in TAKERS:
+        prefix = names.get(of, of.__name__.lower())
+        assert {f"{prefix}.{name}" for name in takes_context(of)} <= calls
+    assert takes_context(AsyncLedger).keys() == takes_context(Ledger).keys() - {"pages"}
+    assert takes_context(AsyncLedgerAccess).keys() == takes_context(LedgerAccess).keys()
 
 
 def complete(call: str, argument: str) -> str:

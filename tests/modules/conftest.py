@@ -4,15 +4,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.conftest import OpenLedger
 
 from nucleus import Ledger, ModuleConfig, RequestContext, create_ledger, sqlite_storage
+from nucleus._core import BUILT_IN_IDS
 
 ALICE = RequestContext.local("oid:onoal:user:alice")
 BOB = RequestContext.local("oid:onoal:user:bob")
 CAROL = RequestContext.local("oid:onoal:user:carol")
 ISSUER = RequestContext.local("oid:onoal:org:issuer")
 
-BUILT_IN = tuple(ModuleConfig(name, "1.0.0") for name in ("proof", "asset", "token", "connect"))
+BUILT_IN = tuple(ModuleConfig(name, "1.0.0") for name in BUILT_IN_IDS)
 
 
 @pytest.fixture
@@ -37,5 +39,6 @@ def reopen(database: Path) -> Iterator[Callable[[], Ledger]]:
 
 
 @pytest.fixture
-def ledger(reopen: Callable[[], Ledger]) -> Ledger:
-    return reopen()
+def ledger(open_in_storage: OpenLedger) -> Ledger:
+    """An empty ledger, in one storage after the other."""
+    return open_in_storage("modules", modules=BUILT_IN)

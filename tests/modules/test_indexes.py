@@ -114,11 +114,11 @@ def test_entries_that_were_there_before_are_indexed(tmp_path: Path) -> None:
     with create_ledger("t", storage=storage) as ledger:
         ledger.append_batch(records, ALICE)
         with pytest.raises(ConfigError, match="no index"):
-            ledger._engine.field_values("notes", "kind", ALICE.oid)
+            ledger._backend.field_values("notes", "kind", ALICE.oid)
     with create_ledger("t", storage=storage, modules=[ModuleConfig("kinds", "1", implementation=Kinds)]) as ledger:
-        assert ledger._engine.field_values("notes", "kind", ALICE.oid) == ["k0", "k1", "k2"]
+        assert ledger._backend.field_values("notes", "kind", ALICE.oid) == ["k0", "k1", "k2"]
         ledger.append(Record("x", "notes", {"kind": "k3", "size": 0}), ALICE)
-        assert ledger._engine.field_values("notes", "kind", ALICE.oid, after="k1") == ["k2", "k3"]
+        assert ledger._backend.field_values("notes", "kind", ALICE.oid, after="k1") == ["k2", "k3"]
         both = QueryFilters(stream="notes", payload={"kind": "k1", "size": 1}, limit=3, with_total=True)
         page = ledger.query(both, ALICE)
         assert (len(page.entries), page.has_more, page.total) == (3, True, 10)

@@ -119,9 +119,9 @@ def test_lists_by_everything_and_by_status(proofs: Proofs) -> None:
     assert (len(rest), rest.has_more) == (1, False)
 
 
-def test_a_redacted_proof_says_so_and_leaves_no_byte(
-    reopen: Callable[[], Ledger], ledger: Ledger, proofs: Proofs, database: Path
-) -> None:
+def test_a_redacted_proof_says_so_and_leaves_no_byte(reopen: Callable[[], Ledger], database: Path) -> None:
+    ledger = reopen()
+    proofs = ledger.modules.get("proof")
     subject = "oid:onoal:user:to-be-forgotten-7391"
     issue(proofs, subject_oid=subject, data="secret-7391")
     entry = proofs.history("p-1", context=ISSUER)[0]

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 import nucleus
-from nucleus import Ledger, Module, ModuleConfig, UnknownModuleError, create_ledger
+from nucleus import ConfigError, Ledger, Module, ModuleConfig, UnknownModuleError, create_ledger
+from nucleus._core import BUILT_IN_IDS
 from nucleus.modules import Assets, ConnectGrants, Proofs, Tokens
+from nucleus.modules.handles import HANDLES
 
 
 def test_the_list_is_the_configuration_s(ledger: Ledger) -> None:
@@ -23,6 +25,10 @@ def test_the_list_is_the_configuration_s(ledger: Ledger) -> None:
     assert "audit" not in modules
     assert 1 not in modules
     assert repr(modules).endswith(": proof, asset, token, connect>")
+
+
+def test_every_built_in_module_has_a_handle() -> None:
+    assert set(HANDLES) == set(BUILT_IN_IDS)
 
 
 def test_handles_are_typed_and_made_anew(ledger: Ledger) -> None:
@@ -68,6 +74,26 @@ def test_a_python_module_is_its_own_handle() -> None:
         assert (info.version, info.streams, info.resource_kind) == ("7", ("things",), "thing")
 
 
+def test_a_python_module_is_found_by_its_class(ledger: Ledger) -> None:
+    class Mine(Module):
+        pass
+
+    class Narrower(Mine):
+        pass
+
+    modules = [ModuleConfig("mine", "1", implementation=Mine), ModuleConfig("other", "1", implementation=Narrower)]
+    with create_ledger("t", modules=modules[:1]) as one:
+        assert one.modules.get(Mine) is one.modules.get("mine")
+        with pytest.raises(UnknownModuleError, match=r"no module of class Narrower \(it runs: mine\)"):
+            one.modules.get(Narrower)
+    with create_ledger("t", modules=modules) as both:
+        assert both.modules.get(Narrower) is both.modules.get("other")
+        with pytest.raises(ConfigError, match="mine, other are all a Mine"):
+            both.modules.get(Mine)
+    with pytest.raises(UnknownModuleError):
+        ledger.modules.get(Mine)
+
+
 # An asset is registered in a ledger: that is what the word means to its users.
 ALLOWED = {"nucleus.modules.asset.Assets.register", "nucleus.ModuleInfo.registered_at"}
 SUSPICIOUS = ("register", "registry", "cache", "service_map", "services", "add_module", "load_module", "unload")
@@ -109,9 +135,9 @@ def test_nothing_in_the_public_api_registers_or_keeps_modules() -> None:
 
 def test_a_ledger_keeps_no_module_on_the_python_side(ledger: Ledger) -> None:
     ledger.modules.get("asset")
-    assert set(vars(ledger)) == {"_engine"}
-    assert set(vars(ledger.modules)) == {"_ledger"}
-    assert set(vars(ledger.modules.get("asset"))) == {"_ledger"}
+    assert set(vars(ledger)) == {"_backend"}
+    assert set(vars(ledger.modules)) == {"_backend"}
+    assert set(vars(ledger.modules.get("asset"))) == {"_backend"}
 
 
 def test_types_from_a_user_s_file(tmp_path: Path) -> None:
@@ -119,10 +145,16 @@ def test_types_from_a_user_s_file(tmp_path: Path) -> None:
     program.write_text(
         textwrap.dedent("""
         from typing import Any, assert_type
-        from nucleus import ChainEntry, Ledger, RequestContext
+        from nucleus import ChainEntry, Ledger, Module, RequestContext
         from nucleus.modules import Asset, Assets, ConnectGrants, ListResult, Proofs, Tokens
 
+        class Mine(Module):
+            def answer(self) -> int:
+                return 42
+
         def use(ledger: Ledger, me: RequestContext) -> None:
+            assert_type(ledger.modules.get(Mine), Mine)
+            assert_type(ledger.modules.get(Mine).answer(), int)
             assert_type(ledger.modules.get("proof"), Proofs)
             assert_type(ledger.modules.get("asset"), Assets)
             assert_type(ledger.modules.get("token"), Tokens)
@@ -136,3 +168,27 @@ def test_types_from_a_user_s_file(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(program)]
     checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+WRONG = """
+from nucleus import Ledger, Module
+from nucleus.modules import Assets
+
+class Mine(Module):
+    pass
+
+def use(ledger: Ledger) -> None:
+    ledger.modules.get(Mine).question()
+    ledger.modules.get(Assets)
+    ledger.modules.get(int)
+    ledger.modules.get("asset").question()
+"""
+
+
+def test_types_find_what_is_wrong_in_a_user_s_file(tmp_path: Path) -> None:
+    program = tmp_path / "user.py"
+    program.write_text(WRONG)
+    command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(tmp_path / "cache"), str(program)]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    lines = {int(line.split(":")[1]) for line in checked.stdout.splitlines() if ": error:" in line}
+    assert lines == {9, 10, 11, 12}, checked.stdout + checked.stderr

@@ -356,6 +356,44 @@ def test_calls_that_would_wait_for_their_own_hook_are_refused(tmp_path: Path, in
         module.ledger = None
 
 
+class Closes(Module):
+    """Closes its own ledger from inside its hooks."""
+
+    close: Callable[[], object] | None = None
+
+    def after_append(self, entry: ChainEntry, context: ModuleContext) -> None:
+        if self.close is not None:
+            with pytest.raises(ConfigError, match="would wait for"):
+                self.close()
+
+
+def test_a_ledger_whose_closing_was_refused_is_not_closed() -> None:
+    with create_ledger("t", modules=[ModuleConfig("c", "1", implementation=Closes)]) as ledger:
+        module = ledger.modules.get("c")
+        module.close = ledger.close
+        ledger.append(note(), context=ALICE)
+        assert ledger.modules.info("c").failures == 0
+        assert not ledger.closed
+        module.close = None
+        ledger.append(note(), context=ALICE)
+    assert ledger.closed
+
+
+def test_an_asynchronous_ledger_is_not_closed_by_a_call_that_it_would_wait_for() -> None:
+    async def use() -> None:
+        async with await AsyncLedger.open("t", modules=[ModuleConfig("c", "1", implementation=Closes)]) as ledger:
+            module = await ledger.run(lambda own: own.modules.get("c"))
+            module.close = lambda: asyncio.run(ledger.close())
+            await asyncio.wait_for(ledger.append(note(), context=ALICE), 60)
+            assert (await ledger.run(lambda own: own.modules.info("c"))).failures == 0
+            assert not ledger.closed
+            module.close = None
+            assert await ledger.length() == 1
+        assert ledger.closed
+
+    asyncio.run(use())
+
+
 def test_hooks_end_with_the_ledger() -> None:
     ledger = create_ledger("t", modules=steps("a"))
     ledger.close()

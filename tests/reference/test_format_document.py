@@ -286,7 +286,7 @@ def test_printed_anchor(document: dict[str, Any], tmp_path: Path, ledger_id: str
     anchors = [path.with_name("ledger.db.anchor").read_bytes()]
     with create_ledger(ledger_id, storage=sqlite_storage(path)) as ledger:
         entry = ledger.append(Record("r", "s", {}), context=ALICE)
-        created_at = ledger.stats()["created_at"]
+        created_at = ledger.stats().created_at
     anchors.append(path.with_name("ledger.db.anchor").read_bytes())
     for data in anchors:
         assert len(data) == 1024

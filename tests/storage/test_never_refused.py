@@ -218,14 +218,14 @@ def test_redaction_waits_for_no_reader(tmp_path: Path) -> None:
         assert reader.stdout is not None
         assert reader.stdout.readline() == b"reading\n"
         recorded = ledger.redact(secret.hash, reason="asked for", context=ALICE)
-        assert ledger.stats()["scrub_pending"] is True
+        assert ledger.stats().scrub_pending is True
         ledger.append(note(1), context=ALICE)
         found = ledger.get(secret.hash, context=ALICE)
         assert found is not None
         assert found.redacted
         reader.communicate()
         ledger.append(note(2), context=ALICE)
-        assert ledger.stats()["scrub_pending"] is False
+        assert ledger.stats().scrub_pending is False
         assert all(b"to-be-erased" not in file.read_bytes() for file in files_of(path))
         assert ledger.redact(secret.hash, reason="asked for", context=ALICE) == recorded
 

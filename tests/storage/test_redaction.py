@@ -219,7 +219,7 @@ def test_reader_in_another_process_does_not_keep_the_payload_alive(tmp_path: Pat
         reader.finish()
         # Nobody waited for the reader: the next commit empties the log.
         ledger.append(note(2), context=ALICE)
-        assert ledger.stats()["scrub_pending"] is False
+        assert ledger.stats().scrub_pending is False
         assert secret.traces(path, entry.salt) == []
 
 

@@ -46,7 +46,7 @@ def _part(inquiry: Inquiry, start: int, part: list[ChainEntry]) -> None:
 
 def _stats(inquiry: Inquiry) -> dict[str, object]:
     stats = inquiry.ledger.stats()
-    return {name: stats[name] for name in inquiry.truth.stats()}
+    return {name: getattr(stats, name) for name in inquiry.truth.stats()}
 
 
 def _ids(inquiry: Inquiry) -> None:

@@ -11,22 +11,15 @@
 (None, {'n': 1})
 """
 
-from nucleus.access.aio import AsyncLedgerAccess
+from nucleus._core import WHOLE_KIND
+from nucleus.access.aio import AsyncLedgerAccess, AsyncServiceAccess
 from nucleus.access.config import AccessConfig
+from nucleus.access.grants import AccessPeriod, AclGrant, Explanation, Scope, Source
+from nucleus.access.ledger_access import LedgerAccess
 from nucleus.access.protocol import UnifiedAccessLayer
-from nucleus.access.service import LedgerAccess
-from nucleus.access.types import (
-    WHOLE_KIND,
-    AccessPeriod,
-    AclGrant,
-    Explanation,
-    Resource,
-    ResourceFilters,
-    ResourcePredicate,
-    Scope,
-    Source,
-)
-from nucleus.modules.listing import ListResult
+from nucleus.access.resources import Resource, ResourceFilters, ResourcePredicate
+from nucleus.access.service import ServiceAccess
+from nucleus.listing import ListResult
 
 __all__ = [
     "WHOLE_KIND",
@@ -34,6 +27,7 @@ __all__ = [
     "AccessPeriod",
     "AclGrant",
     "AsyncLedgerAccess",
+    "AsyncServiceAccess",
     "Explanation",
     "LedgerAccess",
     "ListResult",
@@ -41,6 +35,7 @@ __all__ = [
     "ResourceFilters",
     "ResourcePredicate",
     "Scope",
+    "ServiceAccess",
     "Source",
     "UnifiedAccessLayer",
 ]

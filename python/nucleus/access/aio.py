@@ -5,24 +5,16 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from nucleus._core import ChainEntry
-from nucleus.access.service import LedgerAccess
-from nucleus.access.types import (
-    AccessPeriod,
-    AclGrant,
-    Explanation,
-    Resource,
-    ResourceFilters,
-    ResourcePredicate,
-    Scope,
-)
+from nucleus.access.grants import AccessPeriod, AclGrant, Explanation, Scope
+from nucleus.access.ledger_access import LedgerAccess
+from nucleus.access.resources import Resource, ResourceFilters, ResourcePredicate
+from nucleus.access.service import ServiceAccess
 from nucleus.auth.context import RequestContext, names_requester
-from nucleus.modules.listing import ListResult
-
-if TYPE_CHECKING:
-    from nucleus.aio import AsyncLedger
+from nucleus.listing import ListResult
+from nucleus.worker_threads import WorkerThreads
 
 T = TypeVar("T")
 
@@ -30,14 +22,19 @@ T = TypeVar("T")
 class AsyncLedgerAccess:
     """Access control of an :class:`~nucleus.AsyncLedger`: arguments, answers and errors of :class:`LedgerAccess`."""
 
-    def __init__(self, ledger: AsyncLedger, access: LedgerAccess) -> None:
-        self._ledger = ledger
+    def __init__(self, threads: WorkerThreads, access: LedgerAccess) -> None:
+        self._threads = threads
         self._access = access
 
     @property
     def administrator(self) -> str:
         """OID of the principal who may do everything."""
         return self._access.administrator
+
+    @property
+    def service(self) -> AsyncServiceAccess:
+        """What the service may ask for itself, of anybody and anything, without a context. Does not wait."""
+        return AsyncServiceAccess(self._threads, self._access.service)
 
     @names_requester
     async def grant(self, grants: AclGrant | Iterable[AclGrant], context: RequestContext) -> builtins.list[ChainEntry]:
@@ -121,7 +118,70 @@ class AsyncLedgerAccess:
         return f"<AsyncLedgerAccess of {self._access!r}>"
 
     async def _run(self, work: Callable[[LedgerAccess], T]) -> T:
-        return await self._ledger.run(lambda _: work(self._access))
+        return await self._threads.run(lambda: work(self._access))
+
+
+class AsyncServiceAccess:
+    """What an asyncio service may ask for itself: arguments, answers and errors of :class:`ServiceAccess`."""
+
+    def __init__(self, threads: WorkerThreads, access: ServiceAccess) -> None:
+        self._threads = threads
+        self._access = access
+
+    @property
+    def administrator(self) -> str:
+        """OID of the principal who may do everything."""
+        return self._access.administrator
+
+    async def check(
+        self, principal_oid: str, scope: Scope, resource: ResourcePredicate, *, at: int | datetime | None = None
+    ) -> bool:
+        """Tell whether a principal may do something with a resource; see :meth:`ServiceAccess.check`."""
+        return await self._run(lambda access: access.check(principal_oid, scope, resource, at=at))
+
+    async def check_many(
+        self, principal_oid: str, scope: Scope, resources: Iterable[ResourcePredicate]
+    ) -> builtins.list[bool]:
+        """Tell it of several resources; see :meth:`ServiceAccess.check_many`."""
+        batch = list(resources)
+        return await self._run(lambda access: access.check_many(principal_oid, scope, batch))
+
+    async def require(self, principal_oid: str, scope: Scope, resource: ResourcePredicate) -> Resource:
+        """Return the resource, or raise AccessDeniedError; see :meth:`ServiceAccess.require`."""
+        return await self._run(lambda access: access.require(principal_oid, scope, resource))
+
+    async def list(self, principal_oid: str, filters: ResourceFilters) -> ListResult[Resource]:
+        """Return one page of the resources that a principal may read; see :meth:`ServiceAccess.list`."""
+        return await self._run(lambda access: access.list(principal_oid, filters))
+
+    async def grants_of(self, principal_oid: str) -> builtins.list[AclGrant]:
+        """Return the grants to a principal; see :meth:`ServiceAccess.grants_of`."""
+        return await self._run(lambda access: access.grants_of(principal_oid))
+
+    async def grants_on(self, resource: ResourcePredicate) -> builtins.list[AclGrant]:
+        """Return the grants on a resource; see :meth:`ServiceAccess.grants_on`."""
+        return await self._run(lambda access: access.grants_on(resource))
+
+    async def explain(
+        self,
+        principal_oid: str,
+        scope: Scope,
+        resource: ResourcePredicate,
+        *,
+        at: int | datetime | None = None,
+    ) -> Explanation:
+        """Tell why a principal may do something, or may not; see :meth:`ServiceAccess.explain`."""
+        return await self._run(lambda access: access.explain(principal_oid, scope, resource, at=at))
+
+    async def history(self, resource: ResourcePredicate) -> builtins.list[AccessPeriod]:
+        """Return every grant there ever was on a resource; see :meth:`ServiceAccess.history`."""
+        return await self._run(lambda access: access.history(resource))
+
+    def __repr__(self) -> str:
+        return f"<AsyncServiceAccess of {self._access!r}>"
+
+    async def _run(self, work: Callable[[ServiceAccess], T]) -> T:
+        return await self._threads.run(lambda: work(self._access))
 
 
 def _batch(grants: AclGrant | Iterable[AclGrant]) -> list[AclGrant]:

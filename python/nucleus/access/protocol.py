@@ -8,17 +8,10 @@ from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 from nucleus._core import ChainEntry
-from nucleus.access.types import (
-    AccessPeriod,
-    AclGrant,
-    Explanation,
-    Resource,
-    ResourceFilters,
-    ResourcePredicate,
-    Scope,
-)
+from nucleus.access.grants import AccessPeriod, AclGrant, Explanation, Scope
+from nucleus.access.resources import Resource, ResourceFilters, ResourcePredicate
 from nucleus.auth.context import RequestContext
-from nucleus.modules.listing import ListResult
+from nucleus.listing import ListResult
 
 
 @runtime_checkable

@@ -22,6 +22,9 @@ MAX_ENDED = 10_000
 """How many keys or sessions a process remembers as ended while the file cannot be written."""
 _BUSY_TIMEOUT_S = 10.0
 _log = logging.getLogger("nucleus.auth")
+_FORGOTTEN_TOKENS = """CREATE TABLE forgotten_tokens (
+    one INTEGER PRIMARY KEY CHECK (one = 1), kept_until INTEGER NOT NULL
+) STRICT;"""
 _SCHEMA = f"""
 CREATE TABLE sessions (
     digest BLOB PRIMARY KEY, oid TEXT NOT NULL, role TEXT, claims TEXT NOT NULL, created_at INTEGER NOT NULL,
@@ -39,9 +42,7 @@ CREATE TABLE used_tokens (
     issuer TEXT NOT NULL, jti TEXT NOT NULL, kept_until INTEGER NOT NULL, PRIMARY KEY (issuer, jti)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX used_tokens_by_time ON used_tokens (kept_until);
-CREATE TABLE forgotten_tokens (
-    one INTEGER PRIMARY KEY CHECK (one = 1), kept_until INTEGER NOT NULL
-) STRICT;
+{_FORGOTTEN_TOKENS}
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 """
@@ -50,9 +51,7 @@ _UPGRADE = f"""
 DELETE FROM sessions;
 ALTER TABLE sessions ADD COLUMN mac BLOB;
 ALTER TABLE api_keys ADD COLUMN mac BLOB;
-CREATE TABLE forgotten_tokens (
-    one INTEGER PRIMARY KEY CHECK (one = 1), kept_until INTEGER NOT NULL
-) STRICT;
+{_FORGOTTEN_TOKENS}
 PRAGMA user_version = {SCHEMA_VERSION};
 """
 

@@ -7,9 +7,10 @@ from functools import partial
 
 import click
 
-from nucleus._core import ChainEntry
-from nucleus.access.service import LedgerAccess
-from nucleus.access.types import WHOLE_KIND, AclGrant, Explanation, ResourcePredicate, Scope
+from nucleus._core import WHOLE_KIND, ChainEntry
+from nucleus.access.grants import AclGrant, Explanation, Scope
+from nucleus.access.ledger_access import LedgerAccess
+from nucleus.access.resources import ResourcePredicate
 from nucleus.auth.context import RequestContext
 from nucleus.cli.access_options import (
     administrator_option,
@@ -60,7 +61,8 @@ def grant(
     """
     wanted = AclGrant(kind, _whole(resource_id), principal, scope, exp=until)
     with open_access(path, administrator, read_only=False, accept_rollback=accept_rollback) as (_, control):
-        _echo_recorded(control.grant(wanted, context), as_json)
+        recorded = control.grant(wanted, context)
+    _echo_recorded(recorded, as_json)
 
 
 @click.command(cls=Command)

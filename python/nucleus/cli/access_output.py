@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 import click
 
 from nucleus._core import ChainEntry
-from nucleus.access.types import AccessPeriod, AclGrant
+from nucleus.access.grants import AccessPeriod, AclGrant
 from nucleus.cli.output import echo_members, instant
 
 Member = tuple[str, object]

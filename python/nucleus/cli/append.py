@@ -11,17 +11,18 @@ from typing import BinaryIO
 
 import click
 
-from nucleus._core import Record
+from nucleus._core import MAX_RECORD_BYTES, Record
 from nucleus.auth.context import RequestContext
 from nucleus.cli.failures import Command, Failure
 from nucleus.cli.opening import open_for_writing
 from nucleus.cli.options import json_option, path_argument, requester_option, rollback_option
 from nucleus.cli.output import counted, echo_json, head_members, printable, progress_bar
 from nucleus.errors import InvalidRecordError, NucleusError
-from nucleus.json_lines import NumberedLine, batches, max_line_bytes, numbered_lines
+from nucleus.figures import Head
+from nucleus.json_lines import BATCH_ENTRIES, NumberedLine, batches, max_line_bytes, numbered_lines
 from nucleus.ledger import Ledger
 
-_LONGEST_LINE_BYTES = max_line_bytes(16_777_216)
+_LONGEST_LINE_BYTES = max_line_bytes(MAX_RECORD_BYTES)
 
 Batch = tuple[list[NumberedLine], list[Record]]
 BadLine = tuple[int, str]
@@ -43,7 +44,7 @@ class _BadLinesError(Exception):
 @click.option(
     "--batch-size",
     type=click.IntRange(1, 1_000_000),
-    default=1_000,
+    default=BATCH_ENTRIES,
     show_default=True,
     help="Most records in one atomic batch; long ones make smaller batches.",
 )
@@ -77,12 +78,14 @@ def append(
             with open_for_writing(path, ledger_id, accept_rollback=accept_rollback) as ledger:
                 for count in _append_all(ledger, chain([first] if first else [], parsed), context, file):
                     appended += count
-                _report(ledger, appended, as_json)
+                head = ledger.head()
     except _BadLinesError as error:
         raise _bad_lines(error, appended) from error
     except NucleusError as error:
         suffix = f"; records appended before: {appended:,}" if appended else ""
         raise Failure.of(error, suffix=suffix, appended=appended) from error
+    # Told once the ledger is closed: what prevents that is the one answer then.
+    _report(ledger.id, head, appended, as_json)
 
 
 def _open_input(file: str) -> AbstractContextManager[BinaryIO]:
@@ -136,10 +139,9 @@ def _bad_lines(error: _BadLinesError, appended: int) -> Failure:
     )
 
 
-def _report(ledger: Ledger, appended: int, as_json: bool) -> None:
-    head = ledger.head()
+def _report(ledger_id: str, head: Head | None, appended: int, as_json: bool) -> None:
     if as_json:
-        echo_json({"appended": appended, "head": head_members(head), "id": ledger.id})
+        echo_json({"appended": appended, "head": head_members(head), "id": ledger_id})
     else:
-        where = "the ledger is empty" if head is None else f"head {head[1]} at seq {head[0]:,}"
-        click.echo(f"appended {counted(appended, 'record', 'records')} to {printable(ledger.id)}; {where}")
+        where = "the ledger is empty" if head is None else f"head {head.hash} at seq {head.seq:,}"
+        click.echo(f"appended {counted(appended, 'record', 'records')} to {printable(ledger_id)}; {where}")

@@ -20,7 +20,7 @@ def backup(path: str, target: str, accept_rollback: bool, as_json: bool) -> None
     with ledger, progress_bar("copying") as progress:
         head = ledger.backup(target, progress=progress)
     if as_json:
-        echo_json({"entries": 0 if head is None else head[0] + 1, "head": head_members(head)})
+        echo_json({"entries": 0 if head is None else head.seq + 1, "head": head_members(head)})
     else:
-        where = "it is empty" if head is None else f"{entries_counted(head[0] + 1)}, head {head[1]}"
+        where = "it is empty" if head is None else f"{entries_counted(head.seq + 1)}, head {head.hash}"
         click.echo(f"copied to {printable(target)}: {where}")

@@ -93,7 +93,8 @@ def log(
     """Print the newest entries of the ledger PATH, newest first."""
     filters = QueryFilters(stream=stream, limit=limit, order="asc" if reverse else "desc")
     with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
-        _echo_page(ledger.query(filters, context), as_json)
+        page = ledger.query(filters, context)
+    _echo_page(page, as_json)
 
 
 @click.command(cls=Command)
@@ -156,7 +157,8 @@ def query(
         with_total=total,
     )
     with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
-        _echo_page(ledger.query(filters, context), as_json)
+        page = ledger.query(filters, context)
+    _echo_page(page, as_json)
 
 
 @click.command(cls=Command)

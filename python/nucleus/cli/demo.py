@@ -20,11 +20,11 @@ from nucleus.cli.options import json_option, requester_option
 from nucleus.cli.output import echo_json, printable, progress_bar
 from nucleus.cli.verify import echo_fault
 from nucleus.errors import ConfigError, IntegrityError
-from nucleus.ledger import create_ledger
-from nucleus.storage import sqlite_storage
+from nucleus.json_lines import BATCH_ENTRIES
+from nucleus.opening import create_ledger
+from nucleus.storage import ANCHOR_SUFFIX, sqlite_storage
 
 _LEDGER_ID = "nucleus-demo"
-_BATCH_ENTRIES = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _run(directory: Path, context: RequestContext, *, quiet: bool) -> dict[str, 
     inventory = take_inventory()
     records = inventory.records
     append_s = _record_all(path, records, context)
-    say(f"   {len(records):,} files of {inventory.sources:,} distributions, in batches of {_BATCH_ENTRIES:,}")
+    say(f"   {len(records):,} files of {inventory.sources:,} distributions, in batches of {BATCH_ENTRIES:,}")
     if inventory.unreadable:
         say(f"   {inventory.unreadable:,} distributions do not say what they installed")
     say(f"   appended in {append_s:.3f} s, {len(records) / append_s:,.0f} records a second, every batch durable")
@@ -105,8 +105,8 @@ def _record_all(path: Path, records: list[Record], context: RequestContext) -> f
     """Append all records; return how long the appending took, in seconds."""
     with create_ledger(_LEDGER_ID, storage=sqlite_storage(path)) as ledger, progress_bar("appending") as progress:
         started = time.perf_counter()
-        for start in range(0, len(records), _BATCH_ENTRIES):
-            appended = ledger.append_batch(records[start : start + _BATCH_ENTRIES], context)
+        for start in range(0, len(records), BATCH_ENTRIES):
+            appended = ledger.append_batch(records[start : start + BATCH_ENTRIES], context)
             progress(start + len(appended), len(records))
         return time.perf_counter() - started
 
@@ -141,7 +141,7 @@ def _tamper(path: Path, copy: Path, records: list[Record]) -> Change:
 
 
 def _anchor_of(path: Path) -> Path:
-    return path.with_name(path.name + ".anchor")
+    return path.with_name(path.name + ANCHOR_SUFFIX)
 
 
 def _open_tampered(copy: Path, change: Change) -> VerificationReport:

@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nucleus._core import Engine
-from nucleus.access.service import LedgerAccess
+from nucleus.access.config import AccessConfig
+from nucleus.access.ledger_access import LedgerAccess
 from nucleus.cli.output import progress_bar
-from nucleus.ledger import Ledger, create_ledger
+from nucleus.ledger import Ledger
+from nucleus.native import open_native
+from nucleus.opening import create_ledger
 from nucleus.storage import sqlite_storage
 
 
@@ -38,16 +40,14 @@ def open_access(
     """
     storage = sqlite_storage(path, read_only=read_only)
     with progress_bar("verifying") as progress:
-        engine = Engine(
-            path=storage.path,
-            read_only=storage.read_only,
+        backend = open_native(
+            storage=storage,
             verify_on_open=verify_first,
             accept_rollback=accept_rollback,
             # Who may create resources matters to no command: none appends records with access control on.
-            access=(administrator_oid, "anyone", True),
+            access=AccessConfig(administrator_oid),
+            kinds_as_stored=True,
             progress=progress,
         )
-    with Ledger(engine) as ledger:
-        control = engine.access()
-        assert control is not None, "the engine was opened with access control"
-        yield ledger, LedgerAccess(engine, control)
+    with Ledger(backend) as ledger:
+        yield ledger, ledger.access

@@ -9,6 +9,7 @@ import click
 from nucleus.auth.context import RequestContext
 from nucleus.cli.output import printable
 from nucleus.errors import NucleusError
+from nucleus.query import MAX_PAGE_ENTRIES
 
 REQUESTER_VARIABLE = "NUCLEUS_OID"
 
@@ -73,5 +74,10 @@ rollback_option = click.option(
 )
 
 limit_option = click.option(
-    "-n", "--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="Most entries to print."
+    "-n",
+    "--limit",
+    type=click.IntRange(1, MAX_PAGE_ENTRIES),
+    default=20,
+    show_default=True,
+    help="Most entries to print.",
 )

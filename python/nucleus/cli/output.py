@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from nucleus._core import ChainEntry
-from nucleus.ledger import Progress
+from nucleus.backend import Progress
+from nucleus.figures import Head
 
 _MOST_PAYLOAD_CHARACTERS = 500
 _WIDEST_COLUMN = 36
@@ -47,9 +48,9 @@ def entry_members(entry: ChainEntry) -> dict[str, Any]:
     return dict(json.loads(entry.to_json()))
 
 
-def head_members(head: tuple[int, str] | None) -> dict[str, Any] | None:
+def head_members(head: Head | None) -> dict[str, Any] | None:
     """Return a head as a JSON object."""
-    return None if head is None else {"seq": head[0], "hash": head[1]}
+    return None if head is None else {"seq": head.seq, "hash": head.hash}
 
 
 def instant(timestamp: int | None) -> str:

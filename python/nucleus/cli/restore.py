@@ -33,7 +33,7 @@ def restore(
             accept_rollback=accept_rollback,
             progress=progress,
         )
-    entries = 0 if head is None else head[0] + 1
+    entries = 0 if head is None else head.seq + 1
     if as_json:
         echo_json(
             {
@@ -43,7 +43,7 @@ def restore(
             }
         )
         return
-    where = "it is empty" if head is None else f"{entries_counted(entries)}, head {head[1]}"
+    where = "it is empty" if head is None else f"{entries_counted(entries)}, head {head.hash}"
     click.echo(f"restored to {printable(target)}: {where}")
     if replaced is not None:
         click.echo(f"the ledger that was there is now {printable(str(replaced))}")

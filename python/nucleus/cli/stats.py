@@ -1,5 +1,7 @@
 """``nucleus stats``: figures about a ledger."""
 
+from dataclasses import asdict
+
 import click
 
 from nucleus.cli.failures import Command
@@ -18,20 +20,20 @@ def stats(path: str, verify_first: bool, accept_rollback: bool, as_json: bool) -
     with open_for_reading(path, verify_first=verify_first, accept_rollback=accept_rollback) as ledger:
         figures = ledger.stats()
         ledger_id = ledger.id
-    head = figures["head"]
+    head = figures.head
     if as_json:
-        echo_json(figures | {"id": ledger_id, "head": head_members(head)})
+        echo_json(asdict(figures) | {"id": ledger_id, "head": head_members(head)})
         return
     echo_members(
         [
             ("id", ledger_id),
-            ("created", instant(figures["created_at"])),
-            ("entries", f"{figures['entries']:,}"),
-            ("redacted", f"{figures['redacted']:,}"),
-            ("head", "-" if head is None else f"{head[1]} at seq {head[0]:,}"),
-            ("timestamps", f"{instant(figures['first_timestamp'])} to {instant(figures['last_timestamp'])}"),
-            ("database", f"{figures['database_bytes']:,} bytes"),
-            ("write-ahead log", f"{figures['wal_bytes']:,} bytes"),
-            *((f"stream {name}", entries_counted(count)) for name, count in figures["streams"].items()),
+            ("created", instant(figures.created_at)),
+            ("entries", f"{figures.entries:,}"),
+            ("redacted", f"{figures.redacted:,}"),
+            ("head", "-" if head is None else f"{head.hash} at seq {head.seq:,}"),
+            ("timestamps", f"{instant(figures.first_timestamp)} to {instant(figures.last_timestamp)}"),
+            ("database", f"{figures.database_bytes:,} bytes"),
+            ("write-ahead log", f"{figures.wal_bytes:,} bytes"),
+            *((f"stream {name}", entries_counted(count)) for name, count in figures.streams.items()),
         ]
     )

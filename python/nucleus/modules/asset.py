@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nucleus._core import ChainEntry, Record
-from nucleus.auth.context import RequestContext, names_requester
+from nucleus.auth.context import RequestContext, names_requester, require_oid
+from nucleus.backend import LedgerBackend
 from nucleus.errors import InvalidRecordError, RecordRefusedError
-from nucleus.modules.listing import ListResult
-from nucleus.modules.state import State, Status, given, list_newest, refuse_unreadable
-
-if TYPE_CHECKING:
-    from nucleus.ledger import Ledger
+from nucleus.listing import ListResult
+from nucleus.members import given
+from nucleus.modules.state import State, list_newest, refuse_unreadable
+from nucleus.query import PAGE_ENTRIES, Status
 
 KIND = "asset"
 STREAM = "assets"
@@ -75,11 +75,11 @@ class Assets:
     Besides what is named below, every method raises what :class:`~nucleus.Ledger` raises.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, backend: LedgerBackend) -> None:
+        self._backend = backend
 
     def __repr__(self) -> str:
-        return f"<Assets of {self._ledger!r}>"
+        return f"<Assets of ledger {self._backend.id!r}>"
 
     @names_requester
     def register(
@@ -106,7 +106,9 @@ class Assets:
             InvalidRecordError: ``payload`` is not a mapping or has no canonical form, or ``id`` is out of its bounds.
         """
         own = {"action": "register", "owner_oid": owner_oid, **given(issuer_oid=issuer_oid)}
-        return self._ledger.append(Record(id, STREAM, {**_members({} if payload is None else payload), **own}), context)
+        return self._backend.append(
+            Record(id, STREAM, {**_members({} if payload is None else payload), **own}), require_oid(context)
+        )
 
     @names_requester
     def transfer(self, id: str, *, to_oid: str, reason: str | None = None, context: RequestContext) -> ChainEntry:
@@ -116,7 +118,7 @@ class Assets:
             RecordRefusedError: there is none, it is retired, or another than its current owner asks.
         """
         payload = {"action": "transfer", "owner_oid": to_oid, **given(reason=reason)}
-        return self._ledger.append(Record(id, STREAM, payload), context)
+        return self._backend.append(Record(id, STREAM, payload), require_oid(context))
 
     @names_requester
     def update(self, id: str, *, payload: Mapping[str, Any], context: RequestContext) -> ChainEntry:
@@ -126,7 +128,7 @@ class Assets:
             RecordRefusedError: there is none, it is retired, nothing is named, a name is reserved, or another than its
                 current owner or issuer asks.
         """
-        return self._ledger.append(Record(id, STREAM, {**_members(payload), "action": "update"}), context)
+        return self._backend.append(Record(id, STREAM, {**_members(payload), "action": "update"}), require_oid(context))
 
     @names_requester
     def retire(self, id: str, *, reason: str | None = None, context: RequestContext) -> ChainEntry:
@@ -135,12 +137,14 @@ class Assets:
         Raises:
             RecordRefusedError: there is none, it is retired already, or another than its current owner or issuer asks.
         """
-        return self._ledger.append(Record(id, STREAM, {"action": "retire", **given(reason=reason)}), context)
+        return self._backend.append(
+            Record(id, STREAM, {"action": "retire", **given(reason=reason)}), require_oid(context)
+        )
 
     @names_requester
     def get(self, id: str, context: RequestContext) -> Asset | None:
         """Return an asset as it is now; None where there is none that who asks may read."""
-        entry = self._ledger.get_by_id(id, context, stream=STREAM)
+        entry = self._backend.get_by_id(id, require_oid(context), stream=STREAM)
         return None if entry is None else _read(entry)
 
     @names_requester
@@ -152,7 +156,7 @@ class Assets:
         """
         asset = self.get(id, context)
         if asset is None:
-            refuse_unreadable(self._ledger, KIND, id, context)
+            refuse_unreadable(self._backend, KIND, id, context)
         return None if asset is None else asset.owner_oid
 
     @names_requester
@@ -164,7 +168,7 @@ class Assets:
         """
         asset = self.get(id, context)
         if asset is None:
-            refuse_unreadable(self._ledger, KIND, id, context)
+            refuse_unreadable(self._backend, KIND, id, context)
         return None if asset is None else asset.status
 
     @names_requester
@@ -174,9 +178,9 @@ class Assets:
         Raises:
             AccessDeniedError: access control is on, and who asks may not read the asset.
         """
-        entries = self._ledger.history(id, context, stream=STREAM)
+        entries = self._backend.history(id, require_oid(context), stream=STREAM)
         if not entries:
-            refuse_unreadable(self._ledger, KIND, id, context)
+            refuse_unreadable(self._backend, KIND, id, context)
         return entries
 
     @names_requester
@@ -186,12 +190,12 @@ class Assets:
         owner_oid: str | None = None,
         issuer_oid: str | None = None,
         status: Status | None = None,
-        limit: int = 100,
+        limit: int = PAGE_ENTRIES,
         cursor: str | None = None,
         context: RequestContext,
     ) -> ListResult[Asset]:
         """Return one page of assets, by their current owner and issuer, in the order of their newest entries."""
         members = given(owner_oid=owner_oid, issuer_oid=issuer_oid)
         return list_newest(
-            self._ledger, STREAM, members, _read, status=status, limit=limit, cursor=cursor, context=context
+            self._backend, STREAM, members, _read, status=status, limit=limit, cursor=cursor, context=context
         )

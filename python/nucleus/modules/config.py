@@ -6,6 +6,9 @@ from typing import Any
 
 from nucleus.errors import ConfigError
 
+Implementation = Callable[[dict[str, Any]], Any]
+"""Makes a module's object of its settings."""
+
 
 @dataclass(frozen=True, slots=True)
 class ModuleConfig:
@@ -26,7 +29,7 @@ class ModuleConfig:
     id: str
     version: str
     config: Mapping[str, Any] = field(default_factory=dict)
-    implementation: Callable[[dict[str, Any]], Any] | None = None
+    implementation: Implementation | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.id, str) or not self.id:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nucleus._core import ChainEntry, Record
 from nucleus.auth.context import RequestContext, names_requester, require_oid
-from nucleus.modules.listing import ListResult
-from nucleus.modules.state import State, Status, given, list_newest, refuse_unreadable
-from nucleus.query import MAX_PAGE_ENTRIES
-
-if TYPE_CHECKING:
-    from nucleus.ledger import Ledger
+from nucleus.backend import LedgerBackend
+from nucleus.listing import ListResult
+from nucleus.members import given
+from nucleus.modules.state import State, list_newest, refuse_unreadable
+from nucleus.query import MAX_PAGE_ENTRIES, PAGE_ENTRIES, Status
 
 KIND = "connect_grant"
 STREAM = "connect_grants"
@@ -76,11 +75,11 @@ class ConnectGrants:
     Besides what is named below, every method raises what :class:`~nucleus.Ledger` raises.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, backend: LedgerBackend) -> None:
+        self._backend = backend
 
     def __repr__(self) -> str:
-        return f"<ConnectGrants of {self._ledger!r}>"
+        return f"<ConnectGrants of ledger {self._backend.id!r}>"
 
     @names_requester
     def grant(
@@ -120,7 +119,7 @@ class ConnectGrants:
         # A single string would pass for a sequence of its letters.
         scope_list: Any = scopes if isinstance(scopes, str) else list(scopes)
         own = {"action": "grant", "subject_oid": subject_oid, "app_oid": app_oid, "scopes": scope_list}
-        return self._ledger.append(Record(id, STREAM, {**own, **optional}), context)
+        return self._backend.append(Record(id, STREAM, {**own, **optional}), require_oid(context))
 
     @names_requester
     def revoke(self, id: str, *, reason: str | None = None, context: RequestContext) -> ChainEntry:
@@ -129,12 +128,14 @@ class ConnectGrants:
         Raises:
             RecordRefusedError: there is none, it is revoked already, or another than its subject or application asks.
         """
-        return self._ledger.append(Record(id, STREAM, {"action": "revoke", **given(reason=reason)}), context)
+        return self._backend.append(
+            Record(id, STREAM, {"action": "revoke", **given(reason=reason)}), require_oid(context)
+        )
 
     @names_requester
     def get(self, id: str, context: RequestContext) -> ConnectGrant | None:
         """Return a grant as it is now; None where there is none that who asks may read."""
-        entry = self._ledger.get_by_id(id, context, stream=STREAM)
+        entry = self._backend.get_by_id(id, require_oid(context), stream=STREAM)
         return None if entry is None else _read(entry)
 
     @names_requester
@@ -146,7 +147,7 @@ class ConnectGrants:
         """
         found = self.get(id, context)
         if found is None:
-            refuse_unreadable(self._ledger, KIND, id, context)
+            refuse_unreadable(self._backend, KIND, id, context)
         return None if found is None else found.status
 
     @names_requester
@@ -156,9 +157,9 @@ class ConnectGrants:
         Raises:
             AccessDeniedError: access control is on, and who asks may not read the grant.
         """
-        entries = self._ledger.history(id, context, stream=STREAM)
+        entries = self._backend.history(id, require_oid(context), stream=STREAM)
         if not entries:
-            refuse_unreadable(self._ledger, KIND, id, context)
+            refuse_unreadable(self._backend, KIND, id, context)
         return entries
 
     @names_requester
@@ -183,7 +184,7 @@ class ConnectGrants:
                 return True
             if not page.has_more:
                 if require_oid(context) not in (subject_oid, app_oid):
-                    refuse_unreadable(self._ledger, KIND, None, context)
+                    refuse_unreadable(self._backend, KIND, None, context)
                 return False
             cursor = page.next_cursor
 
@@ -194,12 +195,12 @@ class ConnectGrants:
         subject_oid: str | None = None,
         app_oid: str | None = None,
         status: Status | None = None,
-        limit: int = 100,
+        limit: int = PAGE_ENTRIES,
         cursor: str | None = None,
         context: RequestContext,
     ) -> ListResult[ConnectGrant]:
         """Return one page of grants, in the order of their newest entries."""
         members = given(subject_oid=subject_oid, app_oid=app_oid)
         return list_newest(
-            self._ledger, STREAM, members, _read, status=status, limit=limit, cursor=cursor, context=context
+            self._backend, STREAM, members, _read, status=status, limit=limit, cursor=cursor, context=context
         )

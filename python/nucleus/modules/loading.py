@@ -1,22 +1,18 @@
-"""From module configurations to what the engine is given."""
+"""What makes the object of each configured module."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
 
+from nucleus._core import BUILT_IN_IDS
 from nucleus.errors import ConfigError, ModuleError, UnknownModuleError
-from nucleus.modules.config import ModuleConfig
+from nucleus.modules.config import Implementation, ModuleConfig
 
 ENTRY_POINT_GROUP = "nucleus.modules"
 """Installed distributions offer modules in this group; the name is the module's id."""
 
-BUILT_IN_IDS = frozenset({"proof", "asset", "token", "connect"})
 
-Implementation = Callable[[dict[str, Any]], Any]
-EngineModule = tuple[str, str, Mapping[str, Any], Implementation | None]
-
-
-def engine_modules(modules: Sequence[ModuleConfig]) -> list[EngineModule]:
+def with_implementations(modules: Sequence[ModuleConfig]) -> list[ModuleConfig]:
     """Find the implementation of each module; only what is named here is ever imported.
 
     Raises:
@@ -24,7 +20,7 @@ def engine_modules(modules: Sequence[ModuleConfig]) -> list[EngineModule]:
         UnknownModuleError: there is no such module.
         ModuleError: an implementation is given for a built-in id, or the offered one cannot be loaded.
     """
-    return [(module.id, module.version, module.config, _implementation(module)) for module in map(_checked, modules)]
+    return [replace(module, implementation=_implementation(module)) for module in map(_checked, modules)]
 
 
 def _checked(module: ModuleConfig) -> ModuleConfig:

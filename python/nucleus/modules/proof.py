@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nucleus._core import ChainEntry, Record
-from nucleus.auth.context import RequestContext, names_requester
-from nucleus.modules.listing import ListResult
-from nucleus.modules.state import State, Status, given, list_newest, refuse_unreadable
-
-if TYPE_CHECKING:
-    from nucleus.ledger import Ledger
+from nucleus.auth.context import RequestContext, names_requester, require_oid
+from nucleus.backend import LedgerBackend
+from nucleus.listing import ListResult
+from nucleus.members import given
+from nucleus.modules.state import State, list_newest, refuse_unreadable
+from nucleus.query import PAGE_ENTRIES, Status
 
 KIND = "proof"
 STREAM = "proofs"
@@ -68,11 +68,11 @@ class Proofs:
     Besides what is named below, every method raises what :class:`~nucleus.Ledger` raises.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, backend: LedgerBackend) -> None:
+        self._backend = backend
 
     def __repr__(self) -> str:
-        return f"<Proofs of {self._ledger!r}>"
+        return f"<Proofs of ledger {self._backend.id!r}>"
 
     @names_requester
     def issue(
@@ -104,7 +104,7 @@ class Proofs:
         """
         members = given(type=type, target=target, data=data, exp=exp)
         payload = {"action": "issue", "subject_oid": subject_oid, "issuer_oid": issuer_oid, **members}
-        return self._ledger.append(Record(id, STREAM, payload), context)
+        return self._backend.append(Record(id, STREAM, payload), require_oid(context))
 
     @names_requester
     def revoke(self, id: str, *, reason: str, context: RequestContext) -> ChainEntry:
@@ -114,12 +114,12 @@ class Proofs:
             RecordRefusedError: there is none, it is revoked already, ``reason`` is empty, or another than its issuer
                 asks.
         """
-        return self._ledger.append(Record(id, STREAM, {"action": "revoke", "reason": reason}), context)
+        return self._backend.append(Record(id, STREAM, {"action": "revoke", "reason": reason}), require_oid(context))
 
     @names_requester
     def get(self, id: str, context: RequestContext) -> Proof | None:
         """Return a proof as it is now; None where there is none that who asks may read."""
-        entry = self._ledger.get_by_id(id, context, stream=STREAM)
+        entry = self._backend.get_by_id(id, require_oid(context), stream=STREAM)
         return None if entry is None else _read(entry)
 
     @names_requester
@@ -131,7 +131,7 @@ class Proofs:
         """
         proof = self.get(id, context)
         if proof is None:
-            refuse_unreadable(self._ledger, KIND, id, context)
+            refuse_unreadable(self._backend, KIND, id, context)
         return None if proof is None else proof.status
 
     @names_requester
@@ -141,9 +141,9 @@ class Proofs:
         Raises:
             AccessDeniedError: access control is on, and who asks may not read the proof.
         """
-        entries = self._ledger.history(id, context, stream=STREAM)
+        entries = self._backend.history(id, require_oid(context), stream=STREAM)
         if not entries:
-            refuse_unreadable(self._ledger, KIND, id, context)
+            refuse_unreadable(self._backend, KIND, id, context)
         return entries
 
     @names_requester
@@ -154,12 +154,12 @@ class Proofs:
         issuer_oid: str | None = None,
         type: str | None = None,
         status: Status | None = None,
-        limit: int = 100,
+        limit: int = PAGE_ENTRIES,
         cursor: str | None = None,
         context: RequestContext,
     ) -> ListResult[Proof]:
         """Return one page of proofs, in the order of their newest entries."""
         members = given(subject_oid=subject_oid, issuer_oid=issuer_oid, type=type)
         return list_newest(
-            self._ledger, STREAM, members, _read, status=status, limit=limit, cursor=cursor, context=context
+            self._backend, STREAM, members, _read, status=status, limit=limit, cursor=cursor, context=context
         )

@@ -5,21 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from nucleus._core import ChainEntry
+from nucleus._core import WHOLE_KIND, ChainEntry
 from nucleus.auth.context import RequestContext, require_oid
+from nucleus.backend import LedgerBackend
 from nucleus.errors import AccessDeniedError, ModuleError
-from nucleus.modules.listing import ListResult
-from nucleus.query import QueryFilters
-
-if TYPE_CHECKING:
-    from nucleus.ledger import Ledger
+from nucleus.listing import ListResult
+from nucleus.query import QueryFilters, Status
 
 T = TypeVar("T")
-
-Status = Literal["active", "revoked", "expired", "retired"]
-"""What queries can ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +99,7 @@ class State:
         )
 
 
-def given(**members: Any) -> dict[str, Any]:
-    """Return the members that are not None."""
-    return {name: value for name, value in members.items() if value is not None}
-
-
-def refuse_unreadable(ledger: Ledger, kind: str, id: str | None, context: RequestContext) -> None:
+def refuse_unreadable(backend: LedgerBackend, kind: str, id: str | None, context: RequestContext) -> None:
     """Refuse to state as a fact of a resource what only follows from its entries being hidden.
 
     It is called where nothing was found, and refuses alike whether there is such a resource or not; without an id, it
@@ -118,9 +108,9 @@ def refuse_unreadable(ledger: Ledger, kind: str, id: str | None, context: Reques
     Raises:
         AccessDeniedError: access control is on, and who asks may not read the resource.
     """
-    control = ledger._engine.access()
+    control = backend.access()
     requester_oid = require_oid(context)
-    if control is None or control.check(requester_oid, "read", kind, "*" if id is None else id):
+    if control is None or control.check(requester_oid, "read", kind, WHOLE_KIND if id is None else id):
         return
     what = f"all of kind {kind}" if id is None else f"{kind} `{id}`"
     raise AccessDeniedError(
@@ -130,7 +120,7 @@ def refuse_unreadable(ledger: Ledger, kind: str, id: str | None, context: Reques
 
 
 def list_newest(
-    ledger: Ledger,
+    backend: LedgerBackend,
     stream: str,
     payload: Mapping[str, Any],
     read: Callable[[ChainEntry], T],
@@ -144,5 +134,5 @@ def list_newest(
     filters = QueryFilters(
         stream=stream, payload=payload or None, latest_only=True, status=status, limit=limit, cursor=cursor
     )
-    page = ledger.query(filters, context)
+    page = backend.query(filters, require_oid(context))
     return ListResult([read(entry) for entry in page.entries], page.has_more, page.next_cursor)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from uuid import uuid4
 
 from nucleus._core import ChainEntry, Record, check_oid
-from nucleus.auth.context import RequestContext, names_requester
+from nucleus.auth.context import RequestContext, names_requester, require_oid
+from nucleus.backend import LedgerBackend
+from nucleus.cursors import behind
 from nucleus.errors import ConfigError, RecordRefusedError
-from nucleus.modules.listing import ListResult
-from nucleus.modules.state import State, given, refuse_unreadable
-from nucleus.query import MAX_PAGE_ENTRIES, QueryFilters
-
-if TYPE_CHECKING:
-    from nucleus.ledger import Ledger
+from nucleus.listing import ListResult
+from nucleus.members import given
+from nucleus.modules.state import State, refuse_unreadable
+from nucleus.query import MAX_PAGE_ENTRIES, PAGE_ENTRIES, QueryFilters
 
 KIND = "token"
 STREAM = "tokens"
@@ -81,11 +81,11 @@ class Tokens:
     :class:`~nucleus.Ledger` raises.
     """
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+    def __init__(self, backend: LedgerBackend) -> None:
+        self._backend = backend
 
     def __repr__(self) -> str:
-        return f"<Tokens of {self._ledger!r}>"
+        return f"<Tokens of ledger {self._backend.id!r}>"
 
     @names_requester
     def create(
@@ -118,7 +118,7 @@ class Tokens:
             "issuer_oid": issuer_oid,
             **given(cap=None if cap is None else _amount(cap), name=name),
         }
-        return self._ledger.append(Record(symbol, STREAM, payload), context)
+        return self._backend.append(Record(symbol, STREAM, payload), require_oid(context))
 
     @names_requester
     def mint(
@@ -194,17 +194,17 @@ class Tokens:
             "tx_id": uuid4().hex if tx_id is None else tx_id,
             **given(**optional),
         }
-        return self._ledger.append(Record(symbol, STREAM, payload), context)
+        return self._backend.append(Record(symbol, STREAM, payload), require_oid(context))
 
     @names_requester
     def get(self, symbol: str, context: RequestContext) -> Token | None:
         """Return a token as it is now; None where there is none that who asks may read."""
-        entry = self._ledger.get_by_id(symbol, context, stream=STREAM)
+        entry = self._backend.get_by_id(symbol, require_oid(context), stream=STREAM)
         if entry is None:
             return None
         state = _state(entry)
         # The name stands in the first entry alone.
-        created = self._ledger.query(QueryFilters(stream=STREAM, id=symbol, limit=1), context).entries
+        created = self._backend.query(QueryFilters(stream=STREAM, id=symbol, limit=1), require_oid(context)).entries
         return Token(
             symbol=symbol,
             decimals=state.integer("decimals"),
@@ -222,9 +222,9 @@ class Tokens:
         Raises:
             AccessDeniedError: access control is on, and who asks may not read the token.
         """
-        entry = self._ledger.get_by_id(symbol, context, stream=STREAM)
+        entry = self._backend.get_by_id(symbol, require_oid(context), stream=STREAM)
         if entry is None:
-            refuse_unreadable(self._ledger, KIND, symbol, context)
+            refuse_unreadable(self._backend, KIND, symbol, context)
         return 0 if entry is None else _state(entry).amount("supply")
 
     @names_requester
@@ -241,16 +241,16 @@ class Tokens:
         for side in ("from", "to"):
             members = {"symbol": symbol, f"{side}_oid": account_oid}
             filters = QueryFilters(stream=STREAM, payload=members, order="desc", limit=1)
-            for entry in self._ledger.query(filters, context).entries:
+            for entry in self._backend.query(filters, require_oid(context)).entries:
                 if newest is None or entry.seq > newest.seq:
                     newest, key = entry, f"{side}_balance"
         if newest is None:
-            refuse_unreadable(self._ledger, KIND, symbol, context)
+            refuse_unreadable(self._backend, KIND, symbol, context)
         return 0 if newest is None else _state(newest).amount(key)
 
     @names_requester
     def holders(
-        self, symbol: str, *, limit: int = 100, cursor: str | None = None, context: RequestContext
+        self, symbol: str, *, limit: int = PAGE_ENTRIES, cursor: str | None = None, context: RequestContext
     ) -> ListResult[Holder]:
         """Return one page of the accounts that hold any, ordered by OID. ``cursor`` is the last OID looked at.
 
@@ -263,7 +263,7 @@ class Tokens:
         if not 1 <= limit <= MAX_PAGE_ENTRIES:
             raise ConfigError(f"limit must be 1 to {MAX_PAGE_ENTRIES:,}, not {limit}")
         if self.get(symbol, context) is None:
-            refuse_unreadable(self._ledger, KIND, symbol, context)
+            refuse_unreadable(self._backend, KIND, symbol, context)
             return ListResult([], False, None)
         holders: list[Holder] = []
         after = cursor
@@ -271,8 +271,8 @@ class Tokens:
         chunk = min(limit + 1, _MAX_ACCOUNTS_AT_ONCE)
         # Who ever held any was given it: accounts that hold nothing any more are passed over.
         while len(holders) <= limit:
-            accounts = self._ledger._field_values(
-                STREAM, "to_oid", payload={"symbol": symbol}, after=after, limit=chunk, context=context
+            accounts = self._backend.field_values(
+                STREAM, "to_oid", require_oid(context), payload={"symbol": symbol}, after=after, limit=chunk
             )
             for account in accounts:
                 balance = self.balance(symbol, account, context)
@@ -291,7 +291,7 @@ class Tokens:
         symbol: str,
         *,
         account_oid: str | None = None,
-        limit: int = 100,
+        limit: int = PAGE_ENTRIES,
         cursor: str | None = None,
         order: Literal["asc", "desc"] = "asc",
         context: RequestContext,
@@ -303,12 +303,12 @@ class Tokens:
         """
         shape = QueryFilters(stream=STREAM, limit=limit, cursor=cursor, order=order)
         if account_oid is None:
-            page = self._ledger.query(replace(shape, id=symbol), context)
+            page = self._backend.query(replace(shape, id=symbol), require_oid(context))
             found = ListResult(page.entries, page.has_more, page.next_cursor)
         else:
             found = self._account_history(symbol, account_oid, shape, context)
         if not found.items:
-            refuse_unreadable(self._ledger, KIND, symbol, context)
+            refuse_unreadable(self._backend, KIND, symbol, context)
         return found
 
     def _account_history(
@@ -316,10 +316,10 @@ class Tokens:
     ) -> ListResult[ChainEntry]:
         # No entry has the account on both sides. Cursors are those of queries, good for both.
         members = ({"symbol": symbol, f"{side}_oid": account_oid} for side in ("from", "to"))
-        sides = [self._ledger.query(replace(shape, payload=side), context) for side in members]
+        sides = [self._backend.query(replace(shape, payload=side), require_oid(context)) for side in members]
         entries = [entry for page in sides for entry in page.entries]
         entries.sort(key=lambda entry: entry.seq, reverse=shape.order == "desc")
         has_more = len(entries) > shape.limit or any(page.has_more for page in sides)
         last = entries[: shape.limit][-1] if entries else None
-        next_cursor = f"{shape.order[0]}{last.seq}" if has_more and last is not None else None
+        next_cursor = behind(last, shape.order) if has_more and last is not None else None
         return ListResult(entries[: shape.limit], has_more, next_cursor)

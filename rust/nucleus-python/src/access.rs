@@ -1,46 +1,35 @@
-//! Access control as the Python package calls it: grants and their history as plain tuples.
+//! `AccessControl`: grants, checks and their history.
 
 use std::sync::Arc;
 
 use nucleus_core::InvalidRecord;
-use nucleus_engine::access::{End, Moment, Period};
+use nucleus_engine::access::{Explanation, Moment, Period};
 use nucleus_engine::model::{Grant, GrantRequest, Resource, Scope};
 use nucleus_engine::{Error, LedgerEngine};
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 
-use crate::chain::ChainEntry;
-use crate::engine::wrap_all;
-use crate::errors::detached;
+use crate::chain::{ChainEntry, wrap_all};
+use crate::errors::{detached, to_python};
 use crate::numbers::{Count, Milliseconds};
+use crate::values::{AsPython, member};
 
-/// `(kind, id, principal_oid, scope, source, granted_by, exp, created_at, seq)`
-type GrantTuple = (String, String, String, &'static str, &'static str, String, Option<i64>, i64, u64);
-
-/// `(grant, hash, (seq, hash, ended_at, ended_by) or None)`
-type PeriodTuple = (GrantTuple, String, Option<(u64, String, i64, String)>);
-
-/// `(kind, id, principal_oid, scope, exp)`
-type RequestTuple = (String, String, String, String, Option<i64>);
-
-fn grant_tuple(grant: Grant) -> GrantTuple {
-    let Grant { resource, principal_oid, scope, source, granted_by, exp, created_at, seq } = grant;
-    (resource.kind, resource.id, principal_oid, scope.name(), source.name(), granted_by, exp, created_at, seq)
+/// What is to be granted or ended: a sequence of `nucleus.access.AclGrant`.
+fn requests(grants: &Bound<'_, PyAny>) -> PyResult<Vec<GrantRequest>> {
+    grants.try_iter()?.enumerate().map(|(position, grant)| request(position, &grant?)).collect()
 }
 
-fn period_tuple(period: Period) -> PeriodTuple {
-    let end = period.end.map(|End { seq, hash, ended_at, ended_by }| (seq, hash.to_string(), ended_at, ended_by));
-    (grant_tuple(period.grant), period.hash.to_string(), end)
-}
-
-fn requests(tuples: Vec<RequestTuple>) -> nucleus_engine::Result<Vec<GrantRequest>> {
-    let request = |(position, (kind, id, principal_oid, scope, exp)): (usize, RequestTuple)| {
-        let scope = scope.parse().map_err(|error: Error| {
-            Error::InvalidRecord(InvalidRecord::new(error.to_string()).within_key("scope").within_index(position))
-        })?;
-        Ok(GrantRequest { resource: Resource { kind, id }, principal_oid, scope, exp })
-    };
-    tuples.into_iter().enumerate().map(request).collect()
+fn request(position: usize, grant: &Bound<'_, PyAny>) -> PyResult<GrantRequest> {
+    let scope: String = member!(grant, "scope")?;
+    let scope = scope.parse().map_err(|error: Error| {
+        let error = InvalidRecord::new(error.to_string()).within_key("scope").within_index(position);
+        to_python(grant.py(), error.into())
+    })?;
+    Ok(GrantRequest {
+        resource: Resource { kind: member!(grant, "resource_kind")?, id: member!(grant, "resource_id")? },
+        principal_oid: member!(grant, "principal_oid")?,
+        scope,
+        exp: member!(grant, "exp")?,
+    })
 }
 
 /// Access control of one open ledger.
@@ -68,8 +57,9 @@ impl AccessControl {
         self.inner.administrator_oid()
     }
 
-    fn grant(&self, py: Python<'_>, grants: Vec<RequestTuple>, requester_oid: &str) -> PyResult<Vec<Py<ChainEntry>>> {
-        let entries = detached(py, || self.inner.grant(&requests(grants)?, requester_oid))?;
+    fn grant(&self, py: Python<'_>, grants: &Bound<'_, PyAny>, requester_oid: &str) -> PyResult<Vec<Py<ChainEntry>>> {
+        let grants = requests(grants)?;
+        let entries = detached(py, || self.inner.grant(&grants, requester_oid))?;
         wrap_all(py, entries)
     }
 
@@ -77,11 +67,12 @@ impl AccessControl {
     fn revoke(
         &self,
         py: Python<'_>,
-        grants: Vec<RequestTuple>,
+        grants: &Bound<'_, PyAny>,
         requester_oid: &str,
         allow_last_full: bool,
     ) -> PyResult<Vec<Py<ChainEntry>>> {
-        let entries = detached(py, || self.inner.revoke(&requests(grants)?, requester_oid, allow_last_full))?;
+        let grants = requests(grants)?;
+        let entries = detached(py, || self.inner.revoke(&grants, requester_oid, allow_last_full))?;
         wrap_all(py, entries)
     }
 
@@ -90,15 +81,15 @@ impl AccessControl {
     }
 
     #[pyo3(signature = (*, principal_oid=None, resource=None))]
-    fn grants<'py>(
+    fn grants(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         principal_oid: Option<&str>,
         resource: Option<(String, String)>,
-    ) -> PyResult<Bound<'py, PyList>> {
+    ) -> PyResult<Vec<AsPython<Grant>>> {
         let resource = resource.map(|(kind, id)| Resource { kind, id });
         let grants = detached(py, || self.inner.grants(principal_oid, resource.as_ref()))?;
-        PyList::new(py, grants.into_iter().map(grant_tuple))
+        Ok(grants.into_iter().map(AsPython).collect())
     }
 
     #[pyo3(signature = (requester_oid, *, principal_oid=None, resource=None))]
@@ -113,16 +104,16 @@ impl AccessControl {
         detached(py, || self.inner.authorise_inquiry(requester_oid, principal_oid, resource.as_ref()))
     }
 
-    fn history<'py>(&self, py: Python<'py>, kind: String, id: String) -> PyResult<Bound<'py, PyList>> {
+    fn history(&self, py: Python<'_>, kind: String, id: String) -> PyResult<Vec<AsPython<Period>>> {
         let periods = self.with_resource(py, kind, id, LedgerEngine::access_history)?;
-        PyList::new(py, periods.into_iter().map(period_tuple))
+        Ok(periods.into_iter().map(AsPython).collect())
     }
 
     #[pyo3(signature = (principal_oid, scope, kind, id, *, requester_oid=None, at_seq=None, at_time=None))]
     #[allow(clippy::too_many_arguments)]
-    fn explain<'py>(
+    fn explain(
         &self,
-        py: Python<'py>,
+        py: Python<'_>,
         principal_oid: &str,
         scope: &str,
         kind: String,
@@ -130,15 +121,15 @@ impl AccessControl {
         requester_oid: Option<&str>,
         at_seq: Option<Count>,
         at_time: Option<Milliseconds>,
-    ) -> PyResult<(bool, String, Option<Bound<'py, PyAny>>)> {
+    ) -> PyResult<AsPython<Explanation>> {
         let seq = at_seq.map(|seq| Moment::Seq(seq.0));
         let at = seq.or(at_time.map(|time| Moment::Time(time.0)));
         let explained = self.with_resource(py, kind, id, |engine, resource| {
             let scope: Scope = scope.parse()?;
             engine.explain(principal_oid, scope, resource, at, requester_oid)
         })?;
-        let period = explained.period.map(|period| period_tuple(period).into_pyobject(py)).transpose()?;
-        Ok((explained.allowed, explained.reason, period.map(Bound::into_any)))
+        let reason = format!("{principal_oid} {}", explained.reason);
+        Ok(AsPython(Explanation { reason, ..explained }))
     }
 
     fn streams_of_kind(&self, py: Python<'_>, kind: &str) -> PyResult<Vec<String>> {

@@ -93,6 +93,14 @@ impl ChainEntry {
     }
 }
 
+pub(crate) fn wrap(py: Python<'_>, entry: nucleus_core::ChainEntry) -> PyResult<Py<ChainEntry>> {
+    Py::new(py, ChainEntry { inner: entry })
+}
+
+pub(crate) fn wrap_all(py: Python<'_>, entries: Vec<nucleus_core::ChainEntry>) -> PyResult<Vec<Py<ChainEntry>>> {
+    entries.into_iter().map(|entry| wrap(py, entry)).collect()
+}
+
 /// Owned copies of the entries in a Python sequence.
 pub(crate) fn entries_argument(entries: &Bound<'_, PyAny>) -> PyResult<Vec<nucleus_core::ChainEntry>> {
     let mut owned = Vec::new();

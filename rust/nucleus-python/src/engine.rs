@@ -1,81 +1,40 @@
-//! `Engine` and `QueryPage`.
+//! `Engine`: one open ledger.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nucleus_core::{CanonicalJson, InvalidRecord};
+use nucleus_core::entry::Head;
+use nucleus_engine::store::Restored;
 use nucleus_engine::{
-    AccessConfig, AppendOptions, Environment, Error, FieldValues, LedgerConfig, LedgerEngine, QueryFilters, Status,
-    Storage,
+    AccessConfig, AppendOptions, DEFAULT_MAX_RECORD_BYTES, Environment, Error, FieldValues, LedgerConfig, LedgerEngine,
+    Stats, Storage,
 };
 use nucleus_sqlite::{Durability, SqliteConfig, SqliteStorage};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList};
 
 use crate::access::AccessControl;
-use crate::chain::{ChainEntry, entries_argument, hash_argument};
+use crate::chain::{ChainEntry, entries_argument, hash_argument, wrap, wrap_all};
 use crate::errors::{Failure, detached, to_python};
 use crate::interpreter::{self, attached};
-use crate::json;
 use crate::modules::{ModuleInfo, PythonModule, module_arguments};
-use crate::numbers::{Count, Milliseconds};
-use crate::records::{Record, now_ms};
+use crate::numbers::Count;
+use crate::query::{QueryArguments, QueryPage, payload_filters};
+use crate::records::Record;
 use crate::report::VerificationReport;
+use crate::values::{AsPython, member};
 
-/// A head, as Python sees it.
-type SeqAndHash = (u64, String);
+/// How long another process's lock is waited for, where nothing else is said.
+pub(crate) const BUSY_TIMEOUT_MS: u64 = 30_000;
+
+/// Largest record accepted, where nothing else is said.
+pub(crate) const MAX_RECORD_BYTES: u64 = DEFAULT_MAX_RECORD_BYTES as u64;
 
 /// One open ledger.
 #[pyclass(frozen, module = "nucleus._core")]
 pub(crate) struct Engine {
     inner: Arc<LedgerEngine>,
     closed: std::sync::atomic::AtomicBool,
-}
-
-/// One page of a query.
-#[pyclass(frozen, module = "nucleus._core")]
-pub(crate) struct QueryPage {
-    entries: Vec<Py<ChainEntry>>,
-    next_cursor: Option<String>,
-    total: Option<u64>,
-}
-
-impl QueryPage {
-    pub(crate) fn wrap(py: Python<'_>, page: nucleus_engine::QueryPage) -> PyResult<Self> {
-        Ok(Self {
-            next_cursor: page.next_cursor.map(|cursor| cursor.to_string()),
-            total: page.total,
-            entries: wrap_all(py, page.entries)?,
-        })
-    }
-}
-
-#[pymethods]
-impl QueryPage {
-    #[getter]
-    fn entries<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, self.entries.iter().map(|entry| entry.bind(py)))
-    }
-
-    #[getter]
-    fn has_more(&self) -> bool {
-        self.next_cursor.is_some()
-    }
-
-    #[getter]
-    fn next_cursor(&self) -> Option<&str> {
-        self.next_cursor.as_deref()
-    }
-
-    #[getter]
-    fn total(&self) -> Option<u64> {
-        self.total
-    }
-
-    fn __repr__(&self) -> String {
-        format!("<QueryPage of {} entries, has_more={}>", self.entries.len(), self.has_more())
-    }
 }
 
 /// Runs long work detached; the caller's progress callback and pending signals are served in between, attached.
@@ -109,20 +68,13 @@ fn with_progress<T: Send>(
     }
 }
 
-pub(crate) fn wrap(py: Python<'_>, entry: nucleus_core::ChainEntry) -> PyResult<Py<ChainEntry>> {
-    Py::new(py, ChainEntry { inner: entry })
-}
-
-pub(crate) fn wrap_all(py: Python<'_>, entries: Vec<nucleus_core::ChainEntry>) -> PyResult<Vec<Py<ChainEntry>>> {
-    entries.into_iter().map(|entry| wrap(py, entry)).collect()
-}
-
 #[pymethods]
 impl Engine {
     #[new]
     #[pyo3(signature = (
-        *, id=None, path=None, read_only=false, durability="full", busy_timeout_ms=Count(30_000), max_record_bytes=Count(16_777_216),
-        verify_on_open=true, accept_rollback=false, expected_head=None, expected_length=None, modules=None, access=None, progress=None
+        *, id=None, path=None, read_only=false, durability="full", busy_timeout_ms=Count(BUSY_TIMEOUT_MS), max_record_bytes=Count(MAX_RECORD_BYTES),
+        verify_on_open=true, accept_rollback=false, expected_head=None, expected_length=None, modules=None, access=None,
+        kinds_as_stored=false, progress=None
     ))]
     #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
     fn new(
@@ -138,10 +90,14 @@ impl Engine {
         expected_head: Option<&str>,
         expected_length: Option<Count>,
         modules: Option<&Bound<'_, PyAny>>,
-        access: Option<(String, String, bool)>,
+        access: Option<&Bound<'_, PyAny>>,
+        kinds_as_stored: bool,
         progress: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
         let (modules, factory) = module_arguments(py, modules)?;
+        let access: Option<(String, String)> = access
+            .map(|access| Ok::<_, PyErr>((member!(access, "administrator")?, member!(access, "creation")?)))
+            .transpose()?;
         let inner = with_progress(py, progress.as_ref(), |progress| {
             let durability = match durability {
                 "full" => Durability::Full,
@@ -153,7 +109,7 @@ impl Engine {
             let busy_timeout = Duration::from_millis(busy_timeout_ms.0.min(i32::MAX as u64));
             let access = match access {
                 None => None,
-                Some((administrator_oid, creation, kinds_as_stored)) => {
+                Some((administrator_oid, creation)) => {
                     Some(AccessConfig { administrator_oid, creation: creation.parse()?, kinds_as_stored })
                 }
             };
@@ -288,11 +244,11 @@ impl Engine {
         stream: &str,
         field: &str,
         requester_oid: &str,
-        payload: Option<&Bound<'_, PyDict>>,
+        payload: Option<&Bound<'_, PyAny>>,
         after: Option<&str>,
         limit: Count,
     ) -> PyResult<Vec<String>> {
-        let payload = payload.map_or(Ok(Vec::new()), payload_filters).map_err(|error| to_python(py, error.into()))?;
+        let payload = payload.map_or(Ok(Vec::new()), payload_filters).map_err(|failure| to_python(py, failure))?;
         detached(py, || {
             let limit = limit.0 as usize;
             let query = FieldValues { stream, field, payload: &payload, after, limit };
@@ -326,50 +282,14 @@ impl Engine {
         wrap_all(py, entries)
     }
 
-    #[pyo3(signature = (
-        requester_oid, *, stream=None, id=None, since=None, until=None, payload=None, limit=Count(100), offset=Count(0),
-        cursor=None, order="asc", with_total=false, latest_only=false, status=None
-    ))]
-    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)]
-    fn query(
-        &self,
-        py: Python<'_>,
-        requester_oid: &str,
-        stream: Option<String>,
-        id: Option<String>,
-        since: Option<Milliseconds>,
-        until: Option<Milliseconds>,
-        payload: Option<&Bound<'_, PyDict>>,
-        limit: Count,
-        offset: Count,
-        cursor: Option<&str>,
-        order: &str,
-        with_total: bool,
-        latest_only: bool,
-        status: Option<&str>,
-    ) -> PyResult<QueryPage> {
-        let arguments = QueryArguments {
-            stream,
-            id,
-            since,
-            until,
-            payload,
-            limit,
-            offset,
-            cursor,
-            order,
-            with_total,
-            latest_only,
-            status,
-        };
-        let filters = arguments.filters().map_err(|error| to_python(py, error.into()))?;
+    fn query(&self, py: Python<'_>, filters: &Bound<'_, PyAny>, requester_oid: &str) -> PyResult<QueryPage> {
+        let filters = QueryArguments::of(filters)?.filters().map_err(|failure| to_python(py, failure))?;
         let page = detached(py, || self.inner.query(&filters, requester_oid))?;
         QueryPage::wrap(py, page)
     }
 
-    fn head(&self, py: Python<'_>) -> PyResult<Option<(u64, String)>> {
-        let head = detached(py, || self.inner.head())?;
-        Ok(head.map(|head| (head.seq, head.hash.to_string())))
+    fn head(&self, py: Python<'_>) -> PyResult<Option<AsPython<Head>>> {
+        Ok(detached(py, || self.inner.head())?.map(AsPython))
     }
 
     fn __len__(&self, py: Python<'_>) -> PyResult<usize> {
@@ -403,9 +323,9 @@ impl Engine {
     }
 
     #[pyo3(signature = (path, progress=None))]
-    fn backup(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> PyResult<Option<(u64, String)>> {
+    fn backup(&self, py: Python<'_>, path: PathBuf, progress: Option<Py<PyAny>>) -> PyResult<Option<AsPython<Head>>> {
         let head = with_progress(py, progress.as_ref(), |progress| self.inner.backup(&path, progress))?;
-        Ok(head.map(|head| (head.seq, head.hash.to_string())))
+        Ok(head.map(AsPython))
     }
 
     #[pyo3(signature = (target, *, replace=false, progress=None))]
@@ -415,74 +335,26 @@ impl Engine {
         target: PathBuf,
         replace: bool,
         progress: Option<Py<PyAny>>,
-    ) -> PyResult<(Option<SeqAndHash>, Option<PathBuf>)> {
-        let restored =
-            with_progress(py, progress.as_ref(), |progress| self.inner.restore_to(&target, replace, progress))?;
-        Ok((restored.head.map(|head| (head.seq, head.hash.to_string())), restored.replaced))
+    ) -> PyResult<AsPython<Restored>> {
+        with_progress(py, progress.as_ref(), |progress| self.inner.restore_to(&target, replace, progress)).map(AsPython)
     }
 
     fn scrub_pending(&self) -> bool {
         self.inner.scrub_pending()
     }
 
-    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let stats = detached(py, || self.inner.stats())?;
-        let streams = PyDict::new(py);
-        for (stream, count) in &stats.streams {
-            streams.set_item(stream, count)?;
-        }
-        let dict = PyDict::new(py);
-        dict.set_item("entries", stats.entries)?;
-        dict.set_item("head", stats.head.map(|head| (head.seq, head.hash.to_string())))?;
-        dict.set_item("streams", streams)?;
-        dict.set_item("redacted", stats.redacted)?;
-        dict.set_item("first_timestamp", stats.first_timestamp)?;
-        dict.set_item("last_timestamp", stats.last_timestamp)?;
-        dict.set_item("created_at", stats.created_at)?;
-        dict.set_item("database_bytes", stats.database_bytes)?;
-        dict.set_item("wal_bytes", stats.wal_bytes)?;
-        dict.set_item("scrub_pending", stats.scrub_pending)?;
-        Ok(dict)
+    fn stats(&self, py: Python<'_>) -> PyResult<AsPython<Stats>> {
+        detached(py, || self.inner.stats()).map(AsPython)
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        self.closed.store(true, std::sync::atomic::Ordering::Release);
-        detached(py, || self.inner.close())
-    }
-}
-
-/// The keyword arguments of a query.
-pub(crate) struct QueryArguments<'a, 'py> {
-    pub(crate) stream: Option<String>,
-    pub(crate) id: Option<String>,
-    pub(crate) since: Option<Milliseconds>,
-    pub(crate) until: Option<Milliseconds>,
-    pub(crate) payload: Option<&'a Bound<'py, PyDict>>,
-    pub(crate) limit: Count,
-    pub(crate) offset: Count,
-    pub(crate) cursor: Option<&'a str>,
-    pub(crate) order: &'a str,
-    pub(crate) with_total: bool,
-    pub(crate) latest_only: bool,
-    pub(crate) status: Option<&'a str>,
-}
-
-impl QueryArguments<'_, '_> {
-    pub(crate) fn filters(self) -> nucleus_engine::Result<QueryFilters> {
-        let status = self.status.map(str::parse::<Status>).transpose()?;
-        Ok(QueryFilters {
-            stream: self.stream,
-            id: self.id,
-            since: self.since.map(|time| time.0),
-            until: self.until.map(|time| time.0),
-            payload: self.payload.map_or(Ok(Vec::new()), payload_filters)?,
-            latest_only: self.latest_only,
-            tests: status.map_or_else(Vec::new, |status| status.tests(now_ms() / 1000)),
-            limit: self.limit.0 as usize,
-            offset: self.offset.0,
-            cursor: self.cursor.map(str::parse).transpose()?,
-            order: self.order.parse()?,
-            with_total: self.with_total,
+        detached(py, || {
+            let closing = self.inner.close();
+            // One that was refused stays open; one that failed has let go of the database all the same.
+            if closing.is_ok() || matches!(self.inner.length(), Err(Error::Closed)) {
+                self.closed.store(true, std::sync::atomic::Ordering::Release);
+            }
+            closing
         })
     }
 }
@@ -496,20 +368,6 @@ fn unknown_module(id: &str, known: &[&str]) -> Error {
             nucleus_core::error::shortened(id).escape_debug()
         ),
     }
-}
-
-fn payload_filters(payload: &Bound<'_, PyDict>) -> Result<Vec<(String, CanonicalJson)>, InvalidRecord> {
-    let mut filters = Vec::with_capacity(payload.len());
-    for (key, value) in payload.iter() {
-        let Ok(key) = key.cast_into::<pyo3::types::PyString>() else {
-            return Err(InvalidRecord::new("a payload filter's keys must be strings"));
-        };
-        let key = json::utf8(&key)?.to_owned();
-        let mut out = String::new();
-        json::write(&value, &mut out).map_err(|error| error.within_key(&key))?;
-        filters.push((key, CanonicalJson::from_canonical(out)));
-    }
-    Ok(filters)
 }
 
 /// The same refusal, with the position in the batch.

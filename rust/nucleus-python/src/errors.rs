@@ -7,8 +7,8 @@ use pyo3::exceptions::{PyException, PyKeyboardInterrupt};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::cause::PythonCause;
 use crate::interpreter;
-use crate::modules::PythonCause;
 use crate::report::VerificationReport;
 
 pyo3::import_exception!(nucleus.errors, AccessDeniedError);

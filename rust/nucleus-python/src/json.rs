@@ -127,6 +127,14 @@ fn unsupported(value: &Bound<'_, PyAny>) -> InvalidRecord {
     InvalidRecord::new(format!("{name} is not a JSON value; {hint}"))
 }
 
+/// A mapping as the plain `dict` that the concrete type's own C API walks.
+pub(crate) fn plain_dict<'py>(mapping: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyDict>> {
+    match mapping.cast::<PyDict>() {
+        Ok(dict) => Ok(dict.clone()),
+        Err(_) => Ok(mapping.py().get_type::<PyDict>().call1((mapping,))?.cast_into::<PyDict>()?),
+    }
+}
+
 /// The text of a `str` or UTF-8 `bytes` argument.
 pub(crate) fn text_argument(text: &Bound<'_, PyAny>) -> PyResult<String> {
     let py = text.py();

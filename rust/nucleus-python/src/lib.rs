@@ -7,6 +7,7 @@
 #![allow(clippy::needless_pass_by_value)]
 
 mod access;
+mod cause;
 mod chain;
 mod engine;
 mod errors;
@@ -14,8 +15,10 @@ mod interpreter;
 mod json;
 mod modules;
 mod numbers;
+mod query;
 mod records;
 mod report;
+mod values;
 
 use pyo3::prelude::*;
 use pyo3::types::PyString;
@@ -30,11 +33,13 @@ mod _core {
     #[pymodule_export]
     use super::chain::{ChainEntry, verify_chain};
     #[pymodule_export]
-    use super::engine::{Engine, QueryPage};
+    use super::engine::Engine;
     #[pymodule_export]
     use super::interpreter::{_interpreter_ends, _interpreter_forked};
     #[pymodule_export]
     use super::modules::{ModuleContext, ModuleInfo};
+    #[pymodule_export]
+    use super::query::{QueryPage, query_cursor};
     #[pymodule_export]
     use super::records::Record;
     #[pymodule_export]
@@ -47,10 +52,21 @@ mod _core {
     #[allow(non_upper_case_globals)]
     const BUILD_PROFILE: &str = if cfg!(debug_assertions) { "debug" } else { "release" };
 
+    #[pymodule_export]
+    const MAX_SAFE_INTEGER: i64 = nucleus_core::MAX_SAFE_INTEGER;
+    #[pymodule_export]
+    const WHOLE_KIND: &str = nucleus_engine::model::WHOLE_KIND;
+    #[pymodule_export]
+    const MAX_RECORD_BYTES: u64 = super::engine::MAX_RECORD_BYTES;
+    #[pymodule_export]
+    const BUSY_TIMEOUT_MS: u64 = super::engine::BUSY_TIMEOUT_MS;
+
     use pyo3::prelude::*;
+    use pyo3::types::PyTuple;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("BUILT_IN_IDS", PyTuple::new(module.py(), nucleus_engine::module::built_in_ids())?)?;
         module.add("SQLITE_VERSION", nucleus_sqlite::library_version())
     }
 }

@@ -1,7 +1,6 @@
 //! Modules written in Python, as the engine's registry runs them, and what Python sees of modules.
 
 use std::any::Any;
-use std::fmt;
 use std::sync::Arc;
 
 use nucleus_core::{CanonicalJson, Record as CoreRecord};
@@ -10,25 +9,15 @@ use nucleus_engine::{Error, FieldIndex, Module, ModuleConfig, ModuleFactory};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
-use crate::chain::ChainEntry;
-use crate::engine::{QueryArguments, QueryPage, wrap, wrap_all};
+use crate::cause::PythonCause;
+use crate::chain::{ChainEntry, wrap, wrap_all};
 use crate::errors::{RecordRefusedError, to_python};
 use crate::interpreter::attached;
 use crate::json;
 use crate::numbers::{Count, Milliseconds};
+use crate::query::{QueryArguments, QueryPage};
 use crate::records::Record;
-
-/// A Python exception as the cause of an engine error.
-#[derive(Debug)]
-pub(crate) struct PythonCause(pub(crate) PyErr);
-
-impl fmt::Display for PythonCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for PythonCause {}
+use crate::values::member;
 
 fn fault(error: PyErr) -> Fault {
     // A refusal in the library's own words needs no name of its class before it.
@@ -292,7 +281,7 @@ impl Offer {
     }
 }
 
-/// The module configurations of a Python sequence of `(id, version, config, implementation or None)`.
+/// The module configurations of a Python sequence of `nucleus.ModuleConfig`.
 pub(crate) fn module_arguments(
     py: Python<'_>,
     modules: Option<&Bound<'_, PyAny>>,
@@ -303,17 +292,19 @@ pub(crate) fn module_arguments(
         return Ok((configs, PythonFactory { offers }));
     };
     for module in modules.try_iter()? {
-        let (id, version, settings, implementation): (String, String, Bound<'_, PyAny>, Option<Bound<'_, PyAny>>) =
-            module?.extract()?;
+        let module = module?;
+        let id: String = member!(&module, "id")?;
+        let implementation: Option<Bound<'_, PyAny>> = member!(&module, "implementation")?;
         let mut text = String::new();
-        let plain = py.get_type::<PyDict>().call1((&settings,))?;
-        json::write(&plain, &mut text).map_err(|error| {
+        let settings = py.get_type::<PyDict>().call1((module.getattr("config")?,))?;
+        json::write(&settings, &mut text).map_err(|error| {
             let message = format!("its config must be JSON: {error}");
             to_python(py, Error::Module { module_id: id.clone(), message, cause: None }.into())
         })?;
-        configs.push(ModuleConfig { id: id.clone(), version, config: CanonicalJson::from_canonical(text) });
+        let config = CanonicalJson::from_canonical(text);
+        configs.push(ModuleConfig { id: id.clone(), version: member!(&module, "version")?, config });
         if let Some(implementation) = implementation {
-            offers.push(Offer { id, implementation: implementation.unbind(), settings: plain.unbind() });
+            offers.push(Offer { id, implementation: implementation.unbind(), settings: settings.unbind() });
         }
     }
     Ok((configs, PythonFactory { offers }))
@@ -450,30 +441,30 @@ impl ModuleContext {
         id: Option<String>,
         since: Option<Milliseconds>,
         until: Option<Milliseconds>,
-        payload: Option<&Bound<'_, PyDict>>,
+        payload: Option<Bound<'_, PyDict>>,
         limit: Count,
         offset: Count,
-        cursor: Option<&str>,
+        cursor: Option<String>,
         order: &str,
         with_total: bool,
         latest_only: bool,
-        status: Option<&str>,
+        status: Option<String>,
     ) -> PyResult<QueryPage> {
         let arguments = QueryArguments {
             stream,
             id,
             since,
             until,
-            payload,
+            payload: payload.map(Bound::into_any),
             limit,
             offset,
             cursor,
-            order,
+            order: order.to_owned(),
             with_total,
             latest_only,
             status,
         };
-        let filters = arguments.filters().map_err(|error| to_python(py, error.into()))?;
+        let filters = arguments.filters().map_err(|failure| to_python(py, failure))?;
         let page = self.read(py, |context| context.query(&filters))?;
         QueryPage::wrap(py, page)
     }

@@ -100,9 +100,7 @@ impl Record {
             let reason = "must be a Record, or a mapping with id, stream, payload, and optionally timestamp, meta";
             return Err(InvalidRecord::new(reason).into());
         }
-        let mapping = value.py().get_type::<PyDict>().call1((value,)).map_err(Failure::Python)?;
-        let mapping = mapping.cast_into::<PyDict>().map_err(|error| Failure::Python(error.into()))?;
-        Ok(Self::from_mapping(&mapping)?)
+        Ok(Self::from_mapping(&json::plain_dict(value).map_err(Failure::Python)?)?)
     }
 
     pub(crate) fn of(record: &nucleus_core::Record) -> Self {
