@@ -8,7 +8,7 @@ use super::parts::{Ledger, Staged};
 use super::prepare::{Note, Writer, complete};
 use crate::access::Access;
 use crate::model::{AppendOptions, Authority, Error, Meta, Request, Result, Sight};
-use crate::module::{AppendHooks, Verdict};
+use crate::module::{AppendHooks, Hooks, Verdict};
 use crate::store::{OpenTransaction, Write};
 
 /// One call of append: all its records or none.
@@ -23,9 +23,14 @@ pub(super) struct Append {
 }
 
 impl Append {
+    /// Whether hooks look at any of its records.
+    pub(super) fn is_wanted_by(&self, hooks: &Hooks) -> bool {
+        self.entries.iter().any(|entry| !hooks.indifferent_to(&entry.record.stream))
+    }
+
     /// Whether neither hooks nor access control look at its records.
     pub(super) fn is_unwatched(&self, ledger: Ledger<'_>) -> bool {
-        ledger.access.is_none() && self.entries.iter().all(|entry| ledger.hooks.indifferent_to(&entry.record.stream))
+        ledger.access.is_none() && !self.is_wanted_by(ledger.hooks)
     }
 
     /// The error of one of its records.

@@ -151,10 +151,12 @@ pub(super) fn transact(storage: &Arc<dyn Storage>, work: &mut dyn FnMut(&OpenTra
 /// Commits a group and settles every ticket of it.
 fn commit(ledger: Ledger<'_>, group: &[Arc<Ticket>]) {
     let mut staged: Vec<Result<Staged>> = Vec::with_capacity(group.len());
+    let hooked = group.iter().any(|ticket| ledger.runs_hooks(&lock(&ticket.work)));
     let result = ledger.hooks.exclusively(|| {
         transact(ledger.storage, &mut |open| {
             staged.clear();
-            ledger.in_step(open, || ledger.hooks.around(|| stage_group(ledger, open, group, &mut staged)))
+            let mut stage = || stage_group(ledger, open, group, &mut staged);
+            ledger.in_step(open, || if hooked { ledger.hooks.around(stage) } else { stage() })
         })
     });
     let mut staged = staged.into_iter();
@@ -164,13 +166,14 @@ fn commit(ledger: Ledger<'_>, group: &[Arc<Ticket>]) {
     }
 }
 
-/// What a call came to: as it was staged, where the commit did not fail.
+/// What a call came to: as it was staged, where the commit did not fail. A refusal may follow from what others wrote in the
+/// same transaction: where that is undone, it is not what its caller is told.
 fn outcome(result: &Result<()>, appended: Option<Result<Appended>>) -> Result<Appended> {
     match (result, appended) {
-        (_, Some(refused @ Err(_))) => refused,
         (Ok(()), Some(appended)) => appended,
+        (Err(Error::CommitInDoubt { .. }), Some(Err(refusal))) => Err(refusal),
         (Err(error), Some(Ok(appended))) => of_own_entries(error, appended),
-        (Err(error), None) => Err(error.clone()),
+        (Err(error), _) => Err(error.clone()),
         (Ok(()), None) => Err(Error::Closed),
     }
 }

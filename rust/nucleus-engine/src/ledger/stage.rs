@@ -52,6 +52,15 @@ impl Work {
 }
 
 impl Ledger<'_> {
+    /// Whether hooks look at what a call writes.
+    pub(super) fn runs_hooks(self, work: &Work) -> bool {
+        match work {
+            Work::Append(append) => append.is_wanted_by(self.hooks),
+            Work::Redact(_) => !self.hooks.none(),
+            Work::Grant(..) | Work::Revoke(..) | Work::Import(_) => false,
+        }
+    }
+
     /// Whether nothing but the storage itself can fail once a call has begun to write: then it needs no part of its own.
     pub(super) fn writes_whole_or_fails(self, work: &Work) -> bool {
         matches!(work, Work::Append(append) if append.is_unwatched(self))
