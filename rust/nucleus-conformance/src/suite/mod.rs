@@ -1,0 +1,5 @@
+//! The themes of the suite. Each is one test of each storage.
+
+mod ports;
+
+pub use ports::ports_agree_with_the_model;
