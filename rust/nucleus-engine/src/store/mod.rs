@@ -15,8 +15,8 @@ use nucleus_core::entry::Head;
 use nucleus_core::{ChainEntry, Hash, VerificationError, VerificationReport};
 
 use crate::model::{
-    Change, Error, FieldIndex, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Progress, ProjectionState,
-    QueryFilters, QueryPage, Question, Result, Sight,
+    Authority, Change, Cursor, Error, FieldIndex, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Order, Progress,
+    ProjectionState, QueryFilters, QueryPage, Question, Result, Sight,
 };
 
 pub use figures::{Described, EndOfChain, Restored, Stats};
@@ -77,10 +77,17 @@ pub trait Read: Send {
     fn get(&mut self, hash: &Hash, sight: &Sight) -> Result<Option<ChainEntry>>;
 
     /// The newest entry with this record id, in this stream where one is given.
-    fn latest_by_id(&mut self, id: &str, stream: Option<&str>, sight: &Sight) -> Result<Option<ChainEntry>>;
+    fn latest_by_id(&mut self, id: &str, stream: Option<&str>, sight: &Sight) -> Result<Option<ChainEntry>> {
+        Ok(self.page(&newest(id, stream), sight)?.entries.pop())
+    }
 
     /// The newest entry with this record id in a stream before `seq`.
-    fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>>;
+    fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>> {
+        let after_seq = i64::try_from(seq).unwrap_or(i64::MAX);
+        let cursor = Some(Cursor { after_seq, order: Order::Descending });
+        let before = QueryFilters { cursor, ..newest(id, Some(stream)) };
+        Ok(self.page(&before, &Sight::Everything(Authority::Rules))?.entries.pop())
+    }
 
     /// Whether one of these streams has an entry with this record id before `seq`.
     fn any_version_before(&mut self, id: &str, streams: &[&str], seq: u64) -> Result<bool> {
@@ -153,11 +160,16 @@ pub trait Write: Read {
 
 /// What a storage does besides reading and writing.
 pub trait Upkeep {
-    /// Makes sure that these indexes exist; a storage that may not be written uses those that do.
-    fn declare_indexes(&self, indexes: &[FieldIndex]) -> Result<()>;
+    /// Makes sure that these indexes exist; a storage that may not be written uses those that do. One that ends with its
+    /// process may do without.
+    fn declare_indexes(&self, _indexes: &[FieldIndex]) -> Result<()> {
+        Ok(())
+    }
 
-    /// The streams that declared indexes are over.
-    fn indexed_streams(&self) -> Vec<String>;
+    /// The streams that indexes are over which were declared in this opening or an earlier one.
+    fn indexed_streams(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Compares where the chain ends with what is kept beside it.
     fn end_of_chain(&self) -> Result<EndOfChain>;
@@ -183,7 +195,9 @@ pub trait Upkeep {
     fn scrub(&self) -> Result<bool>;
 
     /// See [`Stats::scrub_pending`].
-    fn scrub_pending(&self) -> bool;
+    fn scrub_pending(&self) -> bool {
+        false
+    }
 
     /// Writes a consistent copy to a file that does not exist yet; answers the copy's head.
     ///
@@ -203,6 +217,12 @@ pub trait Upkeep {
 
     /// Figures about the ledger.
     fn stats(&self) -> Result<Stats>;
+}
+
+/// Asks for the newest entry with an id, in this stream where one is given.
+fn newest(id: &str, stream: Option<&str>) -> QueryFilters {
+    let (id, stream) = (Some(id.to_owned()), stream.map(str::to_owned));
+    QueryFilters { id, stream, order: Order::Descending, limit: 1, ..QueryFilters::default() }
 }
 
 fn no_files() -> Error {
