@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use nucleus_core::entry::Head;
 use nucleus_core::{ChainEntry, Hash, VerificationReport};
 use nucleus_engine::model::{
-    Change, Error, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Progress, ProjectionState, QueryFilters, QueryPage,
-    Question, Result, Sight, StoreError, StoreErrorKind,
+    Change, Error, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Progress, ProjectionState, QueryFilters,
+    QueryPage, Question, Result, Sight, StoreError, StoreErrorKind,
 };
 use nucleus_engine::store::{Described, Observer, OpenTransaction, Read, Scan, Storage, Upkeep, Write, share};
 
