@@ -43,7 +43,8 @@ macro_rules! conformance {
             #[allow(unused_imports)]
             use super::*;
             $crate::conformance! { @themes $subject;
-                ports_agree_with_the_model, ledger_agrees_with_the_model,
+                operations, pages, grants, redactions, savepoints, scans, recovery, concurrency,
+                ports_agree_with_the_model, ledger_agrees_with_the_model, runs_repeat_by_their_seed,
                 conflicts_are_run_again, faults_are_typed_and_lose_nothing, faults_under_threads,
                 one_callers_fault_in_a_shared_commit
             }

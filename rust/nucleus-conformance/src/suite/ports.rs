@@ -33,7 +33,7 @@ pub fn ports_agree_with_the_model(subject: &dyn Subject) {
     });
 }
 
-pub(crate) fn indexes() -> Vec<FieldIndex> {
+pub(super) fn indexes() -> Vec<FieldIndex> {
     INDEXED.iter().map(|(stream, fields)| FieldIndex::new(stream, fields).unwrap()).collect()
 }
 
@@ -205,7 +205,7 @@ fn compare_look_ups(read: &mut dyn Read, model: &Model, kinds: &Arc<Kinds>, eyes
 }
 
 /// What an id means to somebody.
-fn compare_kinds(read: &mut dyn Read, model: &Model, kinds: &Arc<Kinds>, eyes: &Eyes, id: &str) {
+pub(super) fn compare_kinds(read: &mut dyn Read, model: &Model, kinds: &Arc<Kinds>, eyes: &Eyes, id: &str) {
     let sight = eyes.sight(kinds);
     let (seen, one_kind) = model.streams_with(id, eyes);
     let several = |named: &[String]| {
@@ -242,7 +242,7 @@ fn compare_values(read: &mut dyn Read, model: &Model, kinds: &Arc<Kinds>, eyes: 
 }
 
 /// Follows the cursors from one page to the last.
-pub(crate) fn compare_pages(
+pub(super) fn compare_pages(
     read: &mut dyn Read,
     model: &Model,
     kinds: &Arc<Kinds>,
