@@ -169,20 +169,7 @@ fn take(periods: &mut Vec<Period>, entry: &ChainEntry, change: Change) {
         ended_at: meta.recorded_at.unwrap_or(entry.record.timestamp),
         ended_by: meta.requester_oid.unwrap_or_default(),
     };
-    let ends = |grant: &Grant| match &change {
-        Change::Put(new) => {
-            new.principal_oid == grant.principal_oid
-                && new.scope == grant.scope
-                && new.source == grant.source
-                && new.granted_by == grant.granted_by
-        }
-        Change::EndRole { source, principal_oid, .. } => {
-            grant.source == *source && grant.principal_oid == *principal_oid
-        }
-        Change::Revoke { principal_oid, scope, .. } => grant.principal_oid == *principal_oid && grant.scope == *scope,
-        Change::EndAll(_) => true,
-    };
-    for period in periods.iter_mut().filter(|period| period.end.is_none() && ends(&period.grant)) {
+    for period in periods.iter_mut().filter(|period| period.end.is_none() && change.ends(&period.grant)) {
         period.end = Some(end.clone());
     }
     if let Change::Put(grant) = change {

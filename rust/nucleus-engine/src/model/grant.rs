@@ -117,6 +117,28 @@ pub enum Change {
     EndAll(Resource),
 }
 
+impl Change {
+    /// Whether a grant that counted before counts no more.
+    pub fn ends(&self, grant: &Grant) -> bool {
+        match self {
+            Self::Put(new) => {
+                new.resource == grant.resource
+                    && new.principal_oid == grant.principal_oid
+                    && new.scope == grant.scope
+                    && new.source == grant.source
+                    && new.granted_by == grant.granted_by
+            }
+            Self::EndRole { resource, source, principal_oid } => {
+                *resource == grant.resource && *source == grant.source && *principal_oid == grant.principal_oid
+            }
+            Self::Revoke { resource, principal_oid, scope } => {
+                *resource == grant.resource && *principal_oid == grant.principal_oid && *scope == grant.scope
+            }
+            Self::EndAll(resource) => *resource == grant.resource,
+        }
+    }
+}
+
 /// Which grants are asked for; absent members match everything.
 #[derive(Debug, Clone)]
 pub struct GrantQuery<'a> {

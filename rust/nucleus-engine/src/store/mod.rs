@@ -15,8 +15,8 @@ use nucleus_core::entry::Head;
 use nucleus_core::{ChainEntry, Hash, VerificationError};
 
 use crate::model::{
-    Change, FieldIndex, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Progress, ProjectionState, QueryFilters,
-    QueryPage, Question, Result, Sight,
+    Authority, Change, Cursor, Error, FieldIndex, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Order, Progress,
+    ProjectionState, QueryFilters, QueryPage, Question, Result, Sight,
 };
 
 pub use figures::{Described, EndOfChain, Restored, Stats};
@@ -95,24 +95,42 @@ pub trait Read: Send {
     fn get(&mut self, hash: &Hash, sight: &Sight) -> Result<Option<ChainEntry>>;
 
     /// The newest entry with this record id, in this stream where one is given.
-    fn latest_by_id(&mut self, id: &str, stream: Option<&str>, sight: &Sight) -> Result<Option<ChainEntry>>;
+    fn latest_by_id(&mut self, id: &str, stream: Option<&str>, sight: &Sight) -> Result<Option<ChainEntry>> {
+        Ok(self.page(&newest(id, stream), sight)?.entries.pop())
+    }
 
     /// The newest entry with this record id in a stream before `seq`.
-    fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>>;
+    fn version_before(&mut self, id: &str, stream: &str, seq: u64) -> Result<Option<ChainEntry>> {
+        let after_seq = i64::try_from(seq).unwrap_or(i64::MAX);
+        let cursor = Some(Cursor { after_seq, order: Order::Descending });
+        let before = QueryFilters { cursor, ..newest(id, Some(stream)) };
+        Ok(self.page(&before, &Sight::Everything(Authority::Rules))?.entries.pop())
+    }
 
     /// Whether one of these streams has an entry with this record id before `seq`.
-    fn any_version_before(&mut self, id: &str, streams: &[&str], seq: u64) -> Result<bool>;
+    fn any_version_before(&mut self, id: &str, streams: &[&str], seq: u64) -> Result<bool> {
+        for stream in streams {
+            if self.version_before(id, stream, seq)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 
     /// The newest entry with this record id in whatever stream, where all that is seen of the id is of one kind.
-    fn latest_of_one_kind(&mut self, id: &str, kinds: &Kinds, sight: &Sight) -> Result<OfOneKind>;
+    fn latest_of_one_kind(&mut self, id: &str, kinds: &Kinds, sight: &Sight) -> Result<OfOneKind> {
+        let streams = self.streams_with(id, kinds, sight)?;
+        if kinds.are_several(&streams) { Ok(Err(streams)) } else { Ok(Ok(self.latest_by_id(id, None, sight)?)) }
+    }
 
-    /// The streams in which entries with this id are seen: all where they are of one kind, else some of several.
+    /// The streams in which entries with this id are seen: all where they are of one kind, else some of several kinds. One
+    /// stream alone need not hold the id, where all that can be told from grants is that there is no other.
     fn streams_with(&mut self, id: &str, kinds: &Kinds, sight: &Sight) -> Result<Vec<String>>;
 
     /// One page of matching entries: those of the chain that the filters match and the sight admits, no other.
     fn page(&mut self, filters: &QueryFilters, sight: &Sight) -> Result<QueryPage>;
 
-    /// Distinct values of an indexed member.
+    /// Distinct values of an indexed member that are strings, in the order of their canonical texts, byte by byte.
     fn field_values(&mut self, query: &FieldValues<'_>, sight: &Sight) -> Result<Vec<String>>;
 
     /// Whether a grant, or one on the whole kind, allows what is asked.
@@ -160,38 +178,73 @@ pub trait Write: Read {
 
 /// What a storage does besides reading and writing.
 pub trait Upkeep {
-    /// Makes sure that these indexes exist; a storage that may not be written uses those that do.
-    fn declare_indexes(&self, indexes: &[FieldIndex]) -> Result<()>;
+    /// Makes sure that these indexes exist; a storage that may not be written uses those that do. One that ends with its
+    /// process may do without.
+    fn declare_indexes(&self, _indexes: &[FieldIndex]) -> Result<()> {
+        Ok(())
+    }
 
-    /// The streams that declared indexes are over.
-    fn indexed_streams(&self) -> Vec<String>;
+    /// The streams that indexes are over which were declared in this opening or an earlier one.
+    fn indexed_streams(&self) -> Vec<String> {
+        Vec::new()
+    }
 
     /// Compares where the chain ends with what is kept beside it.
     fn end_of_chain(&self) -> Result<EndOfChain>;
 
     /// Looks at what the storage was recovered from when it was opened, where nobody had closed it: to be asked by whoever
-    /// does not verify everything. None where that is sound.
-    fn recovery_fault(&self) -> Result<Option<VerificationError>>;
+    /// does not verify everything. None where that is sound, or there is nothing that it could be recovered from.
+    fn recovery_fault(&self) -> Result<Option<VerificationError>> {
+        Ok(None)
+    }
 
     /// Why a ledger that does not add up may do so, in words for the error; nothing where nothing is known.
-    fn why_unsound(&self) -> String;
+    fn why_unsound(&self) -> String {
+        String::new()
+    }
 
-    /// The opener has accepted the chain as it is: from here on the anchor follows it.
-    fn accept(&self) -> Result<()>;
+    /// The opener has accepted the chain as it is: from here on the anchor follows it, where there is one.
+    fn accept(&self) -> Result<()> {
+        Ok(())
+    }
 
     /// After a redaction was committed: makes sure that no erased byte is left anywhere; false where a reader keeps it from
     /// that. Then it is tried again after each later commit, and at the end. Nobody waits meanwhile.
     fn scrub(&self) -> Result<bool>;
 
     /// See [`Stats::scrub_pending`].
-    fn scrub_pending(&self) -> bool;
+    fn scrub_pending(&self) -> bool {
+        false
+    }
 
     /// Writes a consistent copy to a file that does not exist yet; answers the copy's head.
-    fn backup(&self, path: &Path, progress: Progress<'_>) -> Result<Option<Head>>;
+    ///
+    /// # Errors
+    /// `Config` where the storage is backed up by other means; those of the storage and of `progress`.
+    fn backup(&self, _path: &Path, _progress: Progress<'_>) -> Result<Option<Head>> {
+        Err(no_files())
+    }
 
     /// Puts a consistent copy in the place of the ledger at `target`, or where there is none.
-    fn restore_to(&self, target: &Path, replace: bool, progress: Progress<'_>) -> Result<Restored>;
+    ///
+    /// # Errors
+    /// As of [`backup`](Self::backup).
+    fn restore_to(&self, _target: &Path, _replace: bool, _progress: Progress<'_>) -> Result<Restored> {
+        Err(no_files())
+    }
 
     /// Figures about the ledger.
     fn stats(&self) -> Result<Stats>;
+}
+
+/// Asks for the newest entry with an id, in this stream where one is given.
+fn newest(id: &str, stream: Option<&str>) -> QueryFilters {
+    let (id, stream) = (Some(id.to_owned()), stream.map(str::to_owned));
+    QueryFilters { id, stream, order: Order::Descending, limit: 1, ..QueryFilters::default() }
+}
+
+fn no_files() -> Error {
+    Error::Config(
+        "this ledger is not kept in a file; back it up and restore it with the tools of its database".to_owned(),
+    )
 }

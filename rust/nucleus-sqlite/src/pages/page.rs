@@ -464,17 +464,18 @@ impl Condition {
         self.values.push(Value::Text(value.as_str().to_owned()));
     }
 
-    /// The names and values of tests are the engine's own and need no escape.
+    /// The names and values of tests are the engine's own and need no escape. None holds of an erased payload, of which every
+    /// member is NULL.
     fn test(&mut self, test: &PayloadTest) {
         match test {
             PayloadTest::Present => self.terms.push("payload IS NOT NULL".to_owned()),
             PayloadTest::OneOf { member, values, wanted } => {
                 let values: Vec<String> = values.iter().map(|value| format!("'{value}'")).collect();
                 let is = format!("payload -> '$.{member}' IN ({})", values.join(", "));
-                self.terms.push(if *wanted { is } else { format!("NOT coalesce({is}, 0)") });
+                self.terms.push(if *wanted { is } else { format!("payload IS NOT NULL AND NOT coalesce({is}, 0)") });
             }
             PayloadTest::AtMost { member, most, wanted } => {
-                let not = if *wanted { "" } else { "NOT " };
+                let not = if *wanted { "" } else { "payload IS NOT NULL AND NOT " };
                 let path = format!("'$.{member}'");
                 let term =
                     format!("{not}coalesce(json_type(payload, {path}) = 'integer' AND payload ->> {path} <= ?, 0)");

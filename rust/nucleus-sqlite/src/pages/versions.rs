@@ -162,8 +162,7 @@ impl<'a> Versions<'a> {
         self.storage.lookup.candidates_in(self.connection, Key::RecordId, prefix, self.extent, span, order, limit)
     }
 
-    /// Seqs of committed entries that may have one of these ids, see [`crate::lookup::runs::Lookup::candidates_of`]. Several ids
-    /// are only asked for by viewers, who read what is committed.
+    /// Seqs of entries that may have one of these ids, see [`crate::lookup::runs::Lookup::candidates_of`].
     pub(crate) fn candidates_of(
         &mut self,
         ids: &[String],
@@ -171,7 +170,12 @@ impl<'a> Versions<'a> {
         order: Order,
         limit: usize,
     ) -> Result<(Vec<i64>, Span)> {
-        self.storage.lookup.candidates_of(self.connection, ids, self.extent, span, order, limit)
+        let (mut seqs, complete) =
+            self.storage.lookup.candidates_of(self.connection, ids, self.extent, span, order, limit)?;
+        for id in ids {
+            seqs.extend(self.own(id, None)?.into_iter().filter(|seq| complete.contains(*seq)));
+        }
+        Ok((seqs, complete))
     }
 
     /// The newest entry with this id that a viewer sees, in this stream where one is given.
