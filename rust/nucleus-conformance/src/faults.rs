@@ -7,12 +7,14 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nucleus_core::entry::Head;
-use nucleus_core::{ChainEntry, Hash, VerificationReport};
+use nucleus_core::{ChainEntry, Hash};
 use nucleus_engine::model::{
     Change, Error, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Progress, ProjectionState, QueryFilters,
     QueryPage, Question, Result, Sight, StoreError, StoreErrorKind,
 };
-use nucleus_engine::store::{Described, Observer, OpenTransaction, Read, Scan, Storage, Upkeep, Write, share};
+use nucleus_engine::store::{
+    DerivedFaults, Described, Observer, OpenTransaction, Read, Scan, Storage, Upkeep, Write, share,
+};
 
 /// What is done to a storage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -207,7 +209,7 @@ impl Storage for FaultyStorage {
         }
     }
 
-    fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<VerificationReport> {
+    fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<DerivedFaults> {
         self.below.scan(scan, observer, progress)
     }
 

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use nucleus_conformance::{LEDGER_ID, Subject, conformance};
 use nucleus_core::entry::Head;
 use nucleus_core::verify::Row;
-use nucleus_core::{CanonicalJson, ChainEntry, Hash, Record, VerificationReport, canonical};
+use nucleus_core::{CanonicalJson, ChainEntry, Hash, Record, canonical};
 use nucleus_engine::model::{
     Change, Cursor, FieldValues, Grant, GrantQuery, Kinds, Order, PayloadTest, Progress, ProjectionState, QueryFilters,
     QueryPage, Question, Sight, WHOLE_KIND,
 };
 use nucleus_engine::store::{
-    Described, EndOfChain, Extent, Observer, OpenTransaction, Read, Scan, Stats, Upkeep, Write, share,
+    DerivedFaults, Described, EndOfChain, Extent, Observer, OpenTransaction, Read, Scan, Stats, Upkeep, Write, share,
 };
 use nucleus_engine::{Environment, Error, Result, Storage};
 
@@ -269,7 +269,7 @@ impl Storage for Toy {
             observer.revisited(seq, state.entries.get(&(seq as u64)).map(as_stored).as_ref());
         }
         state.grants.iter().filter(|_| scan.grants).for_each(|grant| observer.grant(grant));
-        progress(below, below).map(|()| VerificationReport::default())
+        progress(below, below).map(|()| DerivedFaults::default())
     }
 
     fn upkeep(&self) -> &dyn Upkeep {

@@ -37,6 +37,13 @@ pub struct DerivedFaults {
     pub of_grants: Vec<VerificationError>,
 }
 
+impl DerivedFaults {
+    /// Whether nothing was found.
+    pub fn is_empty(&self) -> bool {
+        self.of_entries.valid() && self.of_grants.is_empty()
+    }
+}
+
 /// How much there is to see.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
