@@ -18,7 +18,7 @@ use crate::pages::visible::Viewer;
 const FEW_GRANTS: i64 = 32;
 /// A viewer who sees more streams is served from the entries of the id, where these are few.
 const MOST_APART: usize = 8;
-/// Most streams that are named, and so looked for, once it is clear that there are several.
+/// Most streams that are named, and so looked for, once it is clear that they are of several kinds.
 const MOST_NAMED: usize = 8;
 /// Candidates of an id looked at together.
 const CHUNK: usize = 256;
@@ -60,13 +60,18 @@ impl Versions<'_> {
         if seen.len() == 1 {
             return Ok(seen);
         }
-        let mut holding = Vec::new();
+        let mut holding: Vec<String> = Vec::new();
+        let mut several = false;
         for stream in seen {
-            if holding.len() < MOST_NAMED && self.newest_seen(id, &stream, viewer)?.is_some() {
+            if several && holding.len() >= MOST_NAMED {
+                break;
+            }
+            if self.newest_seen(id, &stream, viewer)?.is_some() {
+                several = several || kinds.are_several(holding.first().into_iter().chain([&stream]));
                 holding.push(stream);
             }
         }
-        Ok(holding)
+        Ok(named(holding, kinds))
     }
 
     /// The streams in which a viewer sees an entry with this id, if there is one.
@@ -117,7 +122,7 @@ impl Versions<'_> {
                 }
             }
         }
-        Ok(streams.into_iter().take(MOST_NAMED).collect())
+        Ok(named(streams.into_iter().collect(), kinds))
     }
 
     /// The streams of those of these entries that have an id.
@@ -132,6 +137,20 @@ impl Versions<'_> {
         }
         Ok(streams)
     }
+}
+
+/// All streams of one kind; of several kinds a few, which are of several too.
+fn named(streams: Vec<String>, kinds: &Kinds) -> Vec<String> {
+    if streams.len() <= MOST_NAMED || !kinds.are_several(&streams) {
+        return streams;
+    }
+    let mut named: Vec<String> = Vec::with_capacity(MOST_NAMED);
+    for stream in streams {
+        if named.len() < MOST_NAMED && (named.is_empty() || kinds.are_several(named.iter().chain([&stream]))) {
+            named.push(stream);
+        }
+    }
+    named
 }
 
 impl Viewer<'_> {
