@@ -255,7 +255,7 @@ impl Storage for Toy {
         Ok(())
     }
 
-    fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<VerificationReport> {
+    fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<DerivedFaults> {
         let mut view = self.view()?;
         let (state, below) = (Arc::clone(&view.state), view.state.entries.len() as u64);
         observer.begin(&mut view, Extent { below, has_grants: scan.grants })?;

@@ -316,7 +316,9 @@ pub fn one_callers_fault_in_a_shared_commit(subject: &dyn Subject) {
             let victims = victim.join().unwrap().unwrap_err();
             assert!(matches!(&victims, Error::Store(error) if error.kind() == StoreErrorKind::TooLarge), "{victims:?}");
             holder.join().unwrap().unwrap();
-            others.into_iter().for_each(|other| drop(other.join().unwrap().unwrap()));
+            for other in others {
+                drop(other.join().unwrap().unwrap());
+            }
         });
         length += OTHERS as u64;
         assert!(

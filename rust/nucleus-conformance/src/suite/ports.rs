@@ -87,7 +87,9 @@ fn write_step(transaction: &mut dyn Write, model: &mut Model, step: &Step) -> Re
             transaction.append(&model.entries[model.entries.len() - 1..])
         }
         Step::Change(changes) => {
-            changes.iter().for_each(|change| model.change(change));
+            for change in &changes {
+                model.change(change);
+            }
             transaction.change_grants(changes)
         }
         Step::ClearExpired(now_s) => {
