@@ -87,7 +87,7 @@ fn write_step(transaction: &mut dyn Write, model: &mut Model, step: &Step) -> Re
             transaction.append(&model.entries[model.entries.len() - 1..])
         }
         Step::Change(changes) => {
-            for change in &changes {
+            for change in changes {
                 model.change(change);
             }
             transaction.change_grants(changes)
