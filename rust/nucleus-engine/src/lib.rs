@@ -15,7 +15,9 @@ pub mod store;
 
 pub use access::{AccessConfig, Creation};
 pub use env::Environment;
-pub use ledger::{DEFAULT_MAX_RECORD_BYTES, LedgerConfig, LedgerEngine, check_ledger_id, verify_storage};
+pub use ledger::{
+    DEFAULT_MAX_RECORD_BYTES, LedgerConfig, LedgerEngine, VerifyOptions, check_ledger_id, verify_storage,
+};
 pub use model::{
     AppendOptions, Cursor, Error, FieldIndex, FieldValues, NewRecord, Order, Progress, QueryFilters, QueryPage, Result,
 };

@@ -23,7 +23,7 @@ pub use audit::{End, Explanation, Moment, Period};
 pub(crate) use control::Access;
 pub(crate) use granting::RecordWriter;
 pub(crate) use keeping::other_kinds;
-pub(crate) use verification::{Findings, GrantsCheck, GrantsWatcher, Secrets};
+pub(crate) use verification::{Findings, GrantsCheck, GrantsWatcher, Pass, Secrets};
 
 /// Who may append the first entry of a resource on which nobody has been granted anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -19,9 +19,6 @@ use crate::model::{
 };
 use crate::store::{Extent, Read};
 
-/// Entries whose resources are kept in one pass over the chain: what bounds the memory, at some 100 bytes each.
-const PASS_ENTRIES: u64 = 2_000_000;
-
 /// What the chain says.
 const EVERYTHING: Sight = Sight::Everything(Authority::Rules);
 
@@ -50,9 +47,9 @@ impl Secrets {
 
 /// A share of all resources: one pass over the chain of so many.
 #[derive(Debug, Clone, Copy)]
-struct Share {
-    pass: u64,
-    passes: u64,
+pub(crate) struct Pass {
+    pub(crate) pass: u64,
+    pub(crate) passes: u64,
 }
 
 /// What is compared in one pass.
@@ -60,7 +57,7 @@ pub(crate) struct GrantsCheck {
     secrets: Arc<Secrets>,
     /// None where the table is a projection of nothing.
     kinds: Option<Kinds>,
-    share: Share,
+    share: Pass,
     covered_below: u64,
     now_s: i64,
     /// Whether every grant is compared by itself and named; else only sums are compared.
@@ -156,11 +153,11 @@ pub(crate) struct GrantsWatcher<'a> {
 }
 
 impl GrantsCheck {
-    /// Begins pass number `pass`; `passes` is None in the first, which finds out how many there are.
+    /// Begins one pass, in the state that is going to be shown.
     pub(crate) fn begin(
         read: &mut dyn Read,
         extent: Extent,
-        (pass, passes): (u64, Option<u64>),
+        share: Pass,
         (secrets, built_in): (Arc<Secrets>, &[RuledStream]),
         (now_s, naming): (i64, bool),
     ) -> Result<Self> {
@@ -179,7 +176,6 @@ impl GrantsCheck {
                 faults.push(fault(None, None, None, Some(actual)));
             }
         }
-        let share = Share { pass, passes: passes.unwrap_or_else(|| covered_below.div_ceil(PASS_ENTRIES).max(1)) };
         let left_out = match &kinds {
             Some(kinds) => redacted_since(read, kinds, covered_below, extent)?,
             None => Vec::new(),

@@ -27,7 +27,7 @@ use self::parts::Ledger;
 use self::queue::CommitQueue;
 
 pub use config::{DEFAULT_MAX_RECORD_BYTES, LedgerConfig, check_ledger_id};
-pub use verify::verify_storage;
+pub use verify::{VerifyOptions, verify_storage};
 
 /// One open ledger.
 pub struct LedgerEngine {

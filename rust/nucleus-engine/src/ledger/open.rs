@@ -5,7 +5,7 @@ use std::sync::Arc;
 use nucleus_core::{EndCheck, ErrorKind, VerificationError, VerificationReport};
 
 use super::queue::CommitQueue;
-use super::verify::{Wanted, look_at_everything};
+use super::verify::{VerifyOptions, look_at_everything};
 use super::{LedgerConfig, LedgerEngine, governing};
 use crate::env::Environment;
 use crate::model::{Error, Progress, Result};
@@ -67,7 +67,8 @@ fn verify_opened(
 ) -> Result<()> {
     let upkeep = storage.upkeep();
     let looked = if config.verify_on_open {
-        let wanted = Wanted { deep: false, grants: config.access.is_some(), now_s: environment.now_ms() / 1000 };
+        let grants_at = config.access.is_some().then(|| environment.now_ms() / 1000);
+        let wanted = VerifyOptions { grants_at, ..VerifyOptions::default() };
         look_at_everything(storage, wanted, progress).map(|looked| (looked.report, looked.grant_faults))
     } else {
         report_unverified(storage, config).map(|report| (report, Vec::new()))

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use super::LedgerEngine;
 use super::open::note_end;
-use super::verify::{Wanted, look_at_everything};
+use super::verify::{VerifyOptions, look_at_everything};
 use crate::access::Access;
 use crate::model::{
     Authority, Cursor, Error, FieldValues, MAX_PAGE_ENTRIES, Order, Progress, QueryFilters, QueryPage, Question,
@@ -172,7 +172,8 @@ impl LedgerEngine {
         progress: Progress<'_>,
     ) -> Result<VerificationReport> {
         let storage = self.readable()?;
-        let wanted = Wanted { deep, grants: true, now_s: self.environment.now_ms() / 1000 };
+        let grants_at = Some(self.environment.now_ms() / 1000);
+        let wanted = VerifyOptions { deep, grants_at, ..VerifyOptions::default() };
         let looked = look_at_everything(storage, wanted, progress)?;
         let mut report = looked.report;
         note_end(&mut report, storage.upkeep().end_of_chain()?);

@@ -9,20 +9,30 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use nucleus_core::verify::{ChainFindings, ChainVerifier, Checks, RangeReport, RangeVerifier, Row};
 use nucleus_core::{ErrorKind, Hash, VerificationError, VerificationReport};
 
-use crate::access::{Findings, GrantsCheck, GrantsWatcher, Secrets};
+use crate::access::{Findings, GrantsCheck, GrantsWatcher, Pass, Secrets};
 use crate::model::{Error, Grant, Progress, Result, RuledStream};
 use crate::module::built_in_kinds;
 use crate::store::{DerivedFaults, Extent, Manner, Observer, Read, Scan, Storage, Watcher};
 
-/// What is wanted of a verification.
+/// Entries of one pass where nothing else is said.
+const ENTRIES_PER_PASS: u64 = 2_000_000;
+
+/// What is wanted of a verification. By default: the chain and what the storage derives from it, without grants.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Wanted {
+pub struct VerifyOptions {
     /// Whether canonical forms, and the storage's structures in its own way, are checked too.
-    pub(super) deep: bool,
-    /// Whether the grants are compared with the chain.
-    pub(super) grants: bool,
-    /// The second by which grants count.
-    pub(super) now_s: i64,
+    pub deep: bool,
+    /// The second by which grants count, since the Unix epoch, where they are compared with the chain.
+    pub grants_at: Option<i64>,
+    /// Entries of which the resources are kept in one pass over the chain while the grants are compared: what bounds the
+    /// memory, at some 100 bytes each. There are as many passes as that takes. At least 1.
+    pub entries_per_pass: u64,
+}
+
+impl Default for VerifyOptions {
+    fn default() -> Self {
+        Self { deep: false, grants_at: None, entries_per_pass: ENTRIES_PER_PASS }
+    }
 }
 
 /// What a verification found.
@@ -40,17 +50,28 @@ impl Looked {
     }
 }
 
-/// Verifies the chain in a storage, and what the storage derives from it.
+/// Verifies what is in a storage: what is wrong with the chain first, then with the grants.
 ///
 /// # Errors
 /// Those of the storage and of `progress`.
-pub fn verify_storage(storage: &dyn Storage, progress: Progress<'_>) -> Result<VerificationReport> {
-    let wanted = Wanted { deep: false, grants: false, now_s: 0 };
-    look_at_everything(storage, wanted, progress).map(|looked| looked.report)
+pub fn verify_storage(
+    storage: &dyn Storage,
+    options: VerifyOptions,
+    progress: Progress<'_>,
+) -> Result<VerificationReport> {
+    let Looked { mut report, grant_faults } = look_at_everything(storage, options, progress)?;
+    for fault in grant_faults {
+        report.add(fault);
+    }
+    Ok(report)
 }
 
 /// Verifies everything: in short reads and, where that leaves any doubt, in one snapshot.
-pub(super) fn look_at_everything(storage: &dyn Storage, wanted: Wanted, progress: Progress<'_>) -> Result<Looked> {
+pub(super) fn look_at_everything(
+    storage: &dyn Storage,
+    wanted: VerifyOptions,
+    progress: Progress<'_>,
+) -> Result<Looked> {
     match look(storage, wanted, Manner::ShortReads, progress) {
         Ok(looked) if looked.sound() => Ok(looked),
         // What the storage could not read may have been changed under one of the reads, too.
@@ -59,11 +80,11 @@ pub(super) fn look_at_everything(storage: &dyn Storage, wanted: Wanted, progress
     }
 }
 
-fn look(storage: &dyn Storage, wanted: Wanted, manner: Manner, progress: Progress<'_>) -> Result<Looked> {
+fn look(storage: &dyn Storage, wanted: VerifyOptions, manner: Manner, progress: Progress<'_>) -> Result<Looked> {
     let (secrets, built_in) = (Arc::new(Secrets::default()), built_in_kinds());
     let with = With { ledger_id: &storage.described().ledger_id, wanted, manner, secrets, built_in: &built_in };
     let verification = Verification::new(&with, Some(ChainVerifier::default()), (0, None));
-    let scan = Scan { manner, derived: true, deep: wanted.deep, grants: wanted.grants };
+    let scan = Scan { manner, derived: true, deep: wanted.deep, grants: wanted.grants_at.is_some() };
     let derived = storage.scan(scan, &verification, progress)?;
     let passes = verification.grants.get().map_or(1, GrantsCheck::passes);
     let mut looked = verification.finish(derived);
@@ -78,7 +99,7 @@ fn look(storage: &dyn Storage, wanted: Wanted, manner: Manner, progress: Progres
 /// What all passes of a verification share.
 struct With<'a> {
     ledger_id: &'a str,
-    wanted: Wanted,
+    wanted: VerifyOptions,
     manner: Manner,
     secrets: Arc<Secrets>,
     built_in: &'a [RuledStream],
@@ -180,12 +201,14 @@ fn report(manner: Manner, chain: &mut Chain, derived: VerificationReport) -> Ver
 impl Observer for Verification<'_> {
     fn begin(&self, read: &mut dyn Read, extent: Extent) -> Result<()> {
         let With { wanted, manner, secrets, built_in, .. } = self.with;
-        if !wanted.grants || !extent.has_grants {
+        let Some(now_s) = wanted.grants_at.filter(|_| extent.has_grants) else {
             return Ok(());
-        }
+        };
+        let (pass, passes) = self.pass;
+        let passes = passes.unwrap_or_else(|| extent.below.div_ceil(wanted.entries_per_pass.max(1)).max(1));
         let naming = *manner == Manner::OneSnapshot;
-        let check =
-            GrantsCheck::begin(read, extent, self.pass, (Arc::clone(secrets), built_in), (wanted.now_s, naming))?;
+        let with = (Arc::clone(secrets), *built_in);
+        let check = GrantsCheck::begin(read, extent, Pass { pass, passes }, with, (now_s, naming))?;
         // A scan begins once.
         self.grants.set(check).map_err(|_| Error::Closed)
     }

@@ -5,9 +5,9 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nucleus_core::entry::Head;
-use nucleus_engine::Storage;
 use nucleus_engine::model::{Error, Progress, Result};
 use nucleus_engine::store::Restored;
+use nucleus_engine::{Storage, VerifyOptions};
 use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 
@@ -84,7 +84,7 @@ impl SqliteStorage {
             busy_timeout: self.connector.busy_timeout,
         };
         let copy = SqliteStorage::open(&config, Some(&self.info.id), true, &self.environment)?;
-        let report = nucleus_engine::verify_storage(&copy, progress)?;
+        let report = nucleus_engine::verify_storage(&copy, VerifyOptions::default(), progress)?;
         copy.close()?;
         if report.valid() {
             return Ok(report.head);

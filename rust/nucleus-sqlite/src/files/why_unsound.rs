@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use nucleus_core::VerificationError;
+use nucleus_engine::VerifyOptions;
 use nucleus_engine::env::Environment;
 use nucleus_engine::model::{Error, Result};
 
@@ -50,7 +51,7 @@ fn end_without_log(connector: &Connector, path: &Path) -> Result<Option<u64>> {
     drop(reader);
     let shape = Shape { location: Some(path.to_owned()), read_only: true, has_grants: contents.has_grants() };
     let alone = SqliteStorage::assemble(connector, None, shape, &Environment::system(), path)?;
-    let report = nucleus_engine::verify_storage(&alone, &mut |_, _| Ok(()))?;
+    let report = nucleus_engine::verify_storage(&alone, VerifyOptions::default(), &mut |_, _| Ok(()))?;
     Ok(report.valid().then_some(report.entries_checked))
 }
 
