@@ -10,17 +10,22 @@ _ROOT = Path(__file__).resolve().parents[2]
 _CRATES: dict[str, set[str]] = {
     "nucleus-core": set(),
     "nucleus-engine": {"nucleus-core"},
+    "nucleus-conformance": {"nucleus-core", "nucleus-engine"},
     "nucleus-sqlite": {"nucleus-core", "nucleus-engine"},
     "nucleus-python": {"nucleus-core", "nucleus-engine", "nucleus-sqlite"},
 }
+# What only the tests of a crate may use.
+_FOR_TESTS: dict[str, set[str]] = {"nucleus-sqlite": {"nucleus-conformance"}}
 
 
 @pytest.mark.parametrize("crate", _CRATES)
 def test_crates_depend_downwards_only(crate: str) -> None:
     manifest = tomllib.loads((_ROOT / "rust" / crate / "Cargo.toml").read_text())
-    tables = [manifest.get(table, {}) for table in ("dependencies", "dev-dependencies", "build-dependencies")]
-    names = {name for table in tables for name in table}
+    names = {name for table in ("dependencies", "build-dependencies") for name in manifest.get(table, {})}
+    for_tests = set(manifest.get("dev-dependencies", {}))
     assert {name for name in names if name.startswith("nucleus-")} == _CRATES[crate]
+    assert {name for name in for_tests if name.startswith("nucleus-")} == _FOR_TESTS.get(crate, set())
+    names |= for_tests
     assert ("pyo3" in names) == (crate == "nucleus-python")
     assert ("rusqlite" in names) == (crate == "nucleus-sqlite")
 

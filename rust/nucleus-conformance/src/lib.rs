@@ -32,7 +32,16 @@ pub trait Subject {
     fn open(&self, environment: &Environment) -> Arc<dyn Storage>;
 
     /// The ledger that was opened last, again, after it was closed. None where it ends with its process.
-    fn reopen(&self, environment: &Environment) -> Option<Arc<dyn Storage>>;
+    fn reopen(&self, _environment: &Environment) -> Option<Arc<dyn Storage>> {
+        None
+    }
+}
+
+/// A function that opens ledgers, where these end with their process.
+impl<F: Fn(&Environment) -> Arc<dyn Storage>> Subject for F {
+    fn open(&self, environment: &Environment) -> Arc<dyn Storage> {
+        self(environment)
+    }
 }
 
 /// Makes a module of tests, one for each theme of the suite, about the storage that an expression makes a [`Subject`] of.

@@ -4,15 +4,16 @@
 //! nobody waits for a reader, every read is of one state, and what fails was never there.
 #![allow(clippy::unwrap_used, missing_docs)] // a failure here is a failed test
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use nucleus_conformance::{LEDGER_ID, Subject, conformance};
+use nucleus_conformance::{LEDGER_ID, conformance};
 use nucleus_core::entry::Head;
 use nucleus_core::verify::Row;
-use nucleus_core::{CanonicalJson, ChainEntry, Hash, Record, canonical};
+use nucleus_core::{CanonicalJson, ChainEntry, Hash, canonical};
 use nucleus_engine::model::{
-    Change, Cursor, FieldValues, Grant, GrantQuery, Kinds, Order, PayloadTest, Progress, ProjectionState, QueryFilters,
+    Change, Cursor, FieldValues, Grant, GrantQuery, Order, PayloadTest, Progress, ProjectionState, QueryFilters,
     QueryPage, Question, Sight, WHOLE_KIND,
 };
 use nucleus_engine::store::{
@@ -28,10 +29,10 @@ struct State {
 }
 
 impl State {
-    fn admits(&self, entry: &ChainEntry, sight: &Sight) -> Result<bool> {
-        let Sight::Granted(rule) = sight else { return Ok(true) };
+    fn admits(&self, entry: &ChainEntry, sight: &Sight) -> bool {
+        let Sight::Granted(rule) = sight else { return true };
         let mut at = |seq| Ok(self.entries.get(&seq).map(|entry: &ChainEntry| entry.record.clone()));
-        rule.admits(&entry.record, &mut at, &mut |question| Ok(self.allows(question)))
+        rule.admits(&entry.record, &mut at, &mut |question| Ok(self.allows(question))).is_ok_and(|admitted| admitted)
     }
 
     fn allows(&self, question: &Question<'_>) -> bool {
@@ -45,14 +46,8 @@ impl State {
     }
 
     /// The entries that are seen and wanted, oldest first.
-    fn seen(&self, sight: &Sight, wanted: impl Fn(&ChainEntry) -> bool) -> Result<Vec<ChainEntry>> {
-        let mut seen = Vec::new();
-        for entry in self.entries.values().filter(|entry| wanted(entry)) {
-            if self.admits(entry, sight)? {
-                seen.push(entry.clone());
-            }
-        }
-        Ok(seen)
+    fn seen(&self, sight: &Sight, wanted: impl Fn(&ChainEntry) -> bool) -> Vec<ChainEntry> {
+        self.entries.values().filter(|entry| wanted(entry) && self.admits(entry, sight)).cloned().collect()
     }
 
     fn matches(&self, filters: &QueryFilters, entry: &ChainEntry) -> bool {
@@ -78,16 +73,14 @@ fn has_members(entry: &ChainEntry, wanted: &[(String, CanonicalJson)]) -> bool {
 }
 
 fn passes(entry: &ChainEntry, test: &PayloadTest) -> bool {
-    let (holds, wanted) = match test {
-        PayloadTest::Present => (true, &true),
-        PayloadTest::OneOf { member: name, values, wanted } => {
-            (member(entry, name).is_some_and(|value| values.contains(&value)), wanted)
-        }
-        PayloadTest::AtMost { member: name, most, wanted } => {
-            (member(entry, name).and_then(|value| value.parse().ok()).is_some_and(|value: i64| value <= *most), wanted)
+    let (name, wanted, holds): (_, _, &dyn Fn(&str) -> bool) = match test {
+        PayloadTest::Present => return !entry.redacted(),
+        PayloadTest::OneOf { member, values, wanted } => (member, wanted, &|value| values.contains(&value)),
+        PayloadTest::AtMost { member, most, wanted } => {
+            (member, wanted, &|value| value.parse::<i64>().is_ok_and(|number| number <= *most))
         }
     };
-    !entry.redacted() && holds == *wanted
+    !entry.redacted() && member(entry, name).is_some_and(holds) == *wanted
 }
 
 /// One state, read or written.
@@ -107,25 +100,18 @@ impl Read for View {
     }
 
     fn get(&mut self, hash: &Hash, sight: &Sight) -> Result<Option<ChainEntry>> {
-        Ok(self.state.seen(sight, |entry| entry.hash == *hash)?.pop())
-    }
-
-    fn streams_with(&mut self, id: &str, _kinds: &Kinds, sight: &Sight) -> Result<Vec<String>> {
-        let seen = self.state.seen(sight, |entry| entry.record.id == id)?;
-        Ok(seen.into_iter().map(|entry| entry.record.stream).collect::<BTreeSet<String>>().into_iter().collect())
+        Ok(self.state.seen(sight, |entry| entry.hash == *hash).pop())
     }
 
     fn page(&mut self, filters: &QueryFilters, sight: &Sight) -> Result<QueryPage> {
-        let mut entries = self.state.seen(sight, |entry| self.state.matches(filters, entry))?;
+        let mut entries = self.state.seen(sight, |entry| self.state.matches(filters, entry));
         let total = filters.with_total.then_some(entries.len() as u64);
-        match filters.cursor {
-            Some(Cursor { after_seq, order: Order::Ascending }) => entries.retain(|entry| entry.seq as i64 > after_seq),
-            Some(Cursor { after_seq, .. }) => entries.retain(|entry| (entry.seq as i64) < after_seq),
-            None => {}
-        }
+        let mut onwards = Ordering::Greater;
         if filters.order == Order::Descending {
             entries.reverse();
+            onwards = Ordering::Less;
         }
+        entries.retain(|entry| filters.cursor.is_none_or(|at| (entry.seq as i64).cmp(&at.after_seq) == onwards));
         entries.drain(..entries.len().min(filters.offset as usize));
         let more = entries.len() > filters.limit;
         entries.truncate(filters.limit);
@@ -136,7 +122,7 @@ impl Read for View {
 
     fn field_values(&mut self, query: &FieldValues<'_>, sight: &Sight) -> Result<Vec<String>> {
         let among = |entry: &ChainEntry| entry.record.stream == query.stream && has_members(entry, query.payload);
-        let seen = self.state.seen(sight, among)?;
+        let seen = self.state.seen(sight, among);
         let texts: BTreeSet<&str> = seen.iter().filter_map(|entry| member(entry, query.field)).collect();
         let mut after = String::new();
         query.after.inspect(|text| canonical::write_string(&mut after, text));
@@ -168,47 +154,41 @@ impl Read for View {
     }
 }
 
-impl View {
-    fn state(&mut self) -> &mut State {
-        Arc::make_mut(&mut self.state)
-    }
-}
-
 impl Write for View {
     fn append(&mut self, entries: &[ChainEntry]) -> Result<()> {
-        self.state().entries.extend(entries.iter().map(|entry| (entry.seq, entry.clone())));
+        Arc::make_mut(&mut self.state).entries.extend(entries.iter().map(|entry| (entry.seq, entry.clone())));
         Ok(())
     }
 
     fn erase(&mut self, entry: &ChainEntry) -> Result<()> {
-        self.state().entries.get_mut(&entry.seq).map(ChainEntry::withhold_payload);
+        Arc::make_mut(&mut self.state).entries.get_mut(&entry.seq).map(ChainEntry::withhold_payload);
         Ok(())
     }
 
     fn change_grants(&mut self, changes: &[Change]) -> Result<()> {
         for change in changes {
-            self.state().grants.retain(|grant| !change.ends(grant));
+            Arc::make_mut(&mut self.state).grants.retain(|grant| !change.ends(grant));
             if let Change::Put(grant) = change {
-                self.state().grants.push(grant.clone());
+                Arc::make_mut(&mut self.state).grants.push(grant.clone());
             }
         }
         Ok(())
     }
 
     fn set_projection(&mut self, state: &ProjectionState) -> Result<()> {
-        self.state().projection = Some(state.clone());
+        Arc::make_mut(&mut self.state).projection = Some(state.clone());
         Ok(())
     }
 
     fn clear_grants(&mut self) -> Result<()> {
-        let state = self.state();
+        let state = Arc::make_mut(&mut self.state);
         (state.grants, state.projection) = (Vec::new(), None);
         Ok(())
     }
 
     fn clear_expired_grants(&mut self, now_s: i64) -> Result<u64> {
         let before = self.state.grants.len();
-        self.state().grants.retain(|grant| grant.live_at(now_s));
+        Arc::make_mut(&mut self.state).grants.retain(|grant| grant.live_at(now_s));
         Ok((before - self.state.grants.len()) as u64)
     }
 
@@ -298,32 +278,22 @@ impl Upkeep for Toy {
 
     fn stats(&self) -> Result<Stats> {
         let mut view = self.view()?;
-        let mut stats = Stats { head: view.head()?, entries: view.state.entries.len() as u64, ..Stats::default() };
-        let mut streams: BTreeMap<&str, u64> = BTreeMap::new();
-        for entry in view.state.entries.values() {
-            let ChainEntry { record: Record { stream, timestamp, .. }, .. } = entry;
-            *streams.entry(stream).or_default() += 1;
-            stats.redacted += u64::from(entry.redacted());
-            stats.first_timestamp = Some(stats.first_timestamp.map_or(*timestamp, |first| first.min(*timestamp)));
-            stats.last_timestamp = stats.last_timestamp.max(Some(*timestamp));
-        }
-        stats.streams = streams.into_iter().map(|(stream, count)| (stream.to_owned(), count)).collect();
-        Ok(stats)
+        let (head, entries) = (view.head()?, view.state.entries.len() as u64);
+        let all = || view.state.entries.values();
+        let redacted = all().filter(|entry| entry.redacted()).count() as u64;
+        let timestamps: BTreeSet<i64> = all().map(|entry| entry.record.timestamp).collect();
+        let (first_timestamp, last_timestamp) = (timestamps.first().copied(), timestamps.last().copied());
+        let mut counts = BTreeMap::new();
+        all().for_each(|entry| *counts.entry(entry.record.stream.clone()).or_default() += 1);
+        let streams = counts.into_iter().collect();
+        Ok(Stats { entries, head, streams, redacted, first_timestamp, last_timestamp, ..Stats::default() })
     }
 }
 
-struct Toys;
-
-impl Subject for Toys {
-    fn open(&self, _environment: &Environment) -> Arc<dyn Storage> {
-        let ledger_id = LEDGER_ID.to_owned();
-        let described = Described { ledger_id, location: None, read_only: false, reads_wait_for_writes: false };
-        Arc::new(Toy { described, state: Mutex::new(Some(Arc::default())), writing: Mutex::default() })
-    }
-
-    fn reopen(&self, _environment: &Environment) -> Option<Arc<dyn Storage>> {
-        None
-    }
+fn open(_environment: &Environment) -> Arc<dyn Storage> {
+    let ledger_id = LEDGER_ID.to_owned();
+    let described = Described { ledger_id, location: None, read_only: false, reads_wait_for_writes: false };
+    Arc::new(Toy { described, state: Mutex::new(Some(Arc::default())), writing: Mutex::default() })
 }
 
-conformance!(toy, Toys);
+conformance!(toy, open);

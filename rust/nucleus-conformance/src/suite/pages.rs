@@ -22,9 +22,10 @@ const WHOLE: &str = "oid:test:user:whole";
 const GOVERNS: &str = "oid:test:user:governs";
 const NOBODY: &str = "oid:test:user:nobody";
 
-/// Streams of one kind, and an id that is in use in all of them.
+/// Streams of one kind, an id that is in use in all of them, and one that is in use behind them too.
 const OF_ONE_KIND: [&str; 10] = ["m0", "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "mass"];
 const CROWDED: &str = "crowded";
+const EVERYWHERE: &str = "everywhere";
 
 /// Whichever way a storage takes to a page, by few grants or many, an index or the chain, it leads to the same entries.
 pub fn pages(subject: &dyn Subject) {
@@ -56,7 +57,7 @@ pub fn pages(subject: &dyn Subject) {
         }
     }
     for eyes in eyes.iter().chain([&Eyes::Everything]) {
-        for id in [CROWDED, "shared", "r-1"] {
+        for id in [CROWDED, EVERYWHERE, "shared", "r-100"] {
             compare_kinds(&mut *read, &model, &kinds, eyes, id);
         }
     }
@@ -66,6 +67,10 @@ pub fn pages(subject: &dyn Subject) {
 fn numbered(number: usize) -> Record {
     if let Some(stream) = OF_ONE_KIND.get(number) {
         return record(stream, CROWDED, 1, "{}");
+    }
+    let behind = OF_ONE_KIND.iter().chain([&"notes"]).nth(number - OF_ONE_KIND.len());
+    if let Some(stream) = behind {
+        return record(stream, EVERYWHERE, 1, "{}");
     }
     let stream = ["notes", "books", "notes", "scrolls", "m0", "notes", "m1"][number % 7];
     let id = if number.is_multiple_of(11) { "shared".to_owned() } else { format!("r-{}", number % 400) };

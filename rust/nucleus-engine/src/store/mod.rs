@@ -8,6 +8,7 @@ mod figures;
 mod scan;
 mod transaction;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use nucleus_core::{ChainEntry, Hash, VerificationError};
 
 use crate::model::{
     Authority, Change, Cursor, Error, FieldIndex, FieldValues, Grant, GrantQuery, Kinds, OfOneKind, Order, Progress,
-    ProjectionState, QueryFilters, QueryPage, Question, Result, Sight,
+    ProjectionState, QueryFilters, QueryPage, Question, Result, Sight, collect_history,
 };
 
 pub use figures::{Described, EndOfChain, Restored, Stats};
@@ -125,7 +126,12 @@ pub trait Read: Send {
 
     /// The streams in which entries with this id are seen: all where they are of one kind, else some of several kinds. One
     /// stream alone need not hold the id, where all that can be told from grants is that there is no other.
-    fn streams_with(&mut self, id: &str, kinds: &Kinds, sight: &Sight) -> Result<Vec<String>>;
+    fn streams_with(&mut self, id: &str, kinds: &Kinds, sight: &Sight) -> Result<Vec<String>> {
+        let _ = kinds;
+        let seen = collect_history(id, None, |filters| self.page(filters, sight))?;
+        let streams: BTreeSet<String> = seen.into_iter().map(|entry| entry.record.stream).collect();
+        Ok(streams.into_iter().collect())
+    }
 
     /// One page of matching entries: those of the chain that the filters match and the sight admits, no other.
     fn page(&mut self, filters: &QueryFilters, sight: &Sight) -> Result<QueryPage>;
