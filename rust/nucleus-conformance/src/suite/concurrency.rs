@@ -37,7 +37,9 @@ pub fn concurrency(subject: &dyn Subject) {
         let writers: Vec<_> = (0..WRITERS).map(|writer| scope.spawn(move || write(ledger, writer))).collect();
         let written = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
         done.store(true, Ordering::SeqCst);
-        readers.into_iter().for_each(|reader| reader.join().unwrap());
+        for reader in readers {
+            reader.join().unwrap();
+        }
         written
     });
     let length = (WRITERS * ROUNDS * 5) as u64;

@@ -77,7 +77,7 @@ fn request() -> impl Strategy<Value = GrantRequest> {
 /// Whatever happened, everybody sees what the model says they see, and the ledger is sound.
 pub fn ledger_agrees_with_the_model(subject: &dyn Subject) {
     let case = (vec(call(), 1..25), vec(filters(), 4));
-    campaign::run("ledger and model", 64, &case, |(calls, filters)| {
+    campaign::run("ledger and model", 128, &case, |(calls, filters)| {
         let simulation = Simulation::new(17);
         let storage = subject.open(&simulation.environment);
         let wanted = Wanted { access: true, stamp: false };
