@@ -6,6 +6,7 @@ mod common;
 use std::path::Path;
 use std::time::Duration;
 
+use nucleus_conformance::simulation::Simulation;
 use nucleus_core::{CanonicalJson, ErrorKind, Record, VerificationReport};
 use nucleus_engine::model::{GrantRequest, Resource, Scope};
 use nucleus_engine::module::BuiltinModules;
@@ -88,4 +89,43 @@ fn grants_are_compared_in_any_number_of_passes() {
         // The widened one is one that is not implied, and one that is missing.
         assert_eq!(faults, [ErrorKind::GrantMismatch; 4], "{entries_per_pass}: {:?}", report.errors);
     }
+}
+
+#[test]
+fn a_clock_that_goes_back_behind_a_cleaning_up_refuses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("ledger.db");
+    let simulation = Simulation::new(1);
+    let access = AccessConfig {
+        administrator_oid: ADMINISTRATOR.to_owned(),
+        creation: Creation::Anyone,
+        kinds_as_stored: false,
+    };
+    let config = LedgerConfig { access: Some(access), ..LedgerConfig::default() };
+    let open = || common::open_in(&path, &config, &BuiltinModules, simulation.environment.clone());
+    let note = |id: &str| {
+        let payload = Some(CanonicalJson::from_canonical("{}"));
+        let record = Record { id: id.to_owned(), stream: "notes".to_owned(), timestamp: 1, payload, meta: None };
+        vec![NewRecord { record, timestamp_given: true }]
+    };
+    let granted = |id: &str, exp| GrantRequest {
+        resource: Resource { kind: "notes".to_owned(), id: id.to_owned() },
+        principal_oid: BOB.to_owned(),
+        scope: Scope::Read,
+        exp,
+    };
+    {
+        let ledger = open().unwrap();
+        simulation.clock.set(1_000_000);
+        ledger.append(note("a"), ALICE, AppendOptions::default()).unwrap();
+        ledger.grant(&[granted("a", Some(1_500)), granted("a", Some(9_000))], ALICE).unwrap();
+        ledger.grant(&[granted("b", Some(1_500))], ADMINISTRATOR).unwrap();
+        simulation.clock.set(2_000_000);
+        ledger.append(note("b"), ALICE, AppendOptions::default()).unwrap_err();
+        ledger.append(note("c"), ALICE, AppendOptions::default()).unwrap();
+        assert_eq!(ledger.cleanup_expired(ADMINISTRATOR).unwrap(), 1);
+        simulation.clock.set(1_200_000);
+        assert!(ledger.verify(false, None, None, &mut |_, _| Ok(())).unwrap().valid());
+    }
+    assert_eq!(open().unwrap().length().unwrap(), 5);
 }

@@ -146,7 +146,7 @@ fn fault() -> impl Strategy<Value = Fault> {
 
 /// After each call the chain is what was acknowledged, and what was in doubt and is there; whoever is refused is told a kind.
 pub fn faults_are_typed_and_lose_nothing(subject: &dyn Subject) {
-    campaign::run("faults, one caller", 64, &vec(call(), 1..12), |calls| {
+    campaign::run("faults, one caller", 96, &vec(call(), 1..12), |calls| {
         let simulation = Simulation::new(5);
         let below = subject.open(&simulation.environment);
         let storage = Arc::new(FaultyStorage::over(Arc::clone(&below)));
@@ -317,7 +317,7 @@ pub fn one_callers_fault_in_a_shared_commit(subject: &dyn Subject) {
             assert!(matches!(&victims, Error::Store(error) if error.kind() == StoreErrorKind::TooLarge), "{victims:?}");
             holder.join().unwrap().unwrap();
             for other in others {
-                drop(other.join().unwrap().unwrap());
+                other.join().unwrap().unwrap();
             }
         });
         length += OTHERS as u64;

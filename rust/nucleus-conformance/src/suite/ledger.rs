@@ -28,6 +28,8 @@ enum Call {
     Append(Vec<(&'static str, &'static str, String)>),
     Grant(Vec<GrantRequest>),
     Revoke(Vec<GrantRequest>, bool),
+    /// What some grant gives that is there.
+    RevokeGranted(Index, bool),
     Redact(Index),
     Import(Vec<(&'static str, &'static str, String)>),
     /// The clock jumps, in ms.
@@ -54,6 +56,7 @@ fn call() -> impl Strategy<Value = (&'static str, Call)> {
         8 => records().prop_map(Call::Append),
         4 => vec(request(), 1..3).prop_map(Call::Grant),
         2 => (vec(request(), 1..3), any::<bool>()).prop_map(|(requests, last)| Call::Revoke(requests, last)),
+        3 => (any::<Index>(), any::<bool>()).prop_map(|(which, last)| Call::RevokeGranted(which, last)),
         3 => any::<Index>().prop_map(Call::Redact),
         1 => records().prop_map(Call::Import),
         2 => (-4_000..5_000_i64).prop_map(Call::Jump),
@@ -77,7 +80,7 @@ fn request() -> impl Strategy<Value = GrantRequest> {
 /// Whatever happened, everybody sees what the model says they see, and the ledger is sound.
 pub fn ledger_agrees_with_the_model(subject: &dyn Subject) {
     let case = (vec(call(), 1..25), vec(filters(), 4));
-    campaign::run("ledger and model", 64, &case, |(calls, filters)| {
+    campaign::run("ledger and model", 128, &case, |(calls, filters)| {
         let simulation = Simulation::new(17);
         let storage = subject.open(&simulation.environment);
         let wanted = Wanted { access: true, stamp: false };
@@ -85,6 +88,7 @@ pub fn ledger_agrees_with_the_model(subject: &dyn Subject) {
         let mut told = Told::new();
         let mut cleaned_up_ms = 0;
         for (requester, call) in &calls {
+            let call = &told.resolved(call);
             match call {
                 Call::Jump(by_ms) => {
                     simulation.clock.jump(*by_ms);
@@ -136,7 +140,7 @@ fn perform(ledger: &LedgerEngine, requester: &str, call: &Call, model: &Model) -
                 if taken { model.entries[length..].to_vec() } else { imported(model, parts, "oid:test:user:z", 7) };
             ledger.import(entries.clone(), requester).map(|_| entries)
         }
-        Call::Jump(_) => Ok(Vec::new()),
+        Call::Jump(_) | Call::RevokeGranted(..) => Ok(Vec::new()),
         Call::CleanUp => ledger.cleanup_expired(requester).map(|_| Vec::new()),
         Call::Rebuild => ledger.rebuild_grants(requester).map(|()| Vec::new()),
     }
@@ -174,6 +178,16 @@ impl Told {
         Self { model, requester: ADMINISTRATOR, now_ms: BEGINNING_MS }
     }
 
+    /// A call with the names that stand for its choices, where there is anything to choose from.
+    fn resolved(&self, call: &Call) -> Call {
+        let Call::RevokeGranted(which, last) = call else { return call.clone() };
+        if self.model.grants.is_empty() {
+            return call.clone();
+        }
+        let Grant { resource, principal_oid, scope, .. } = which.get(&self.model.grants).clone();
+        Call::Revoke(vec![GrantRequest { resource, principal_oid, scope, exp: None }], *last)
+    }
+
     fn now_s(&self) -> i64 {
         self.now_ms / 1000
     }
@@ -195,7 +209,7 @@ impl Told {
             Call::Grant(requests) => requests.iter().try_for_each(|request| self.grant(request)),
             Call::Revoke(requests, last) => requests.iter().try_for_each(|request| self.revoke(request, *last)),
             Call::Redact(which) => self.redact(*which),
-            Call::Jump(_) => Ok(()),
+            Call::Jump(_) | Call::RevokeGranted(..) => Ok(()),
             _ if !administrator => Err(Refusal::Denied),
             Call::Import(parts) => {
                 for entry in imported(&self.model, parts, PRINCIPALS[0], self.now_ms) {

@@ -17,7 +17,7 @@ use crate::{Subject, campaign};
 
 /// `page(query, sight)` is the chain filtered by what the query matches and the sight admits; and so for every other question.
 pub fn ports_agree_with_the_model(subject: &dyn Subject) {
-    campaign::run("ports and model", 48, &case(), |case| {
+    campaign::run("ports and model", 96, &case(), |case| {
         let storage = subject.open(&Simulation::new(0).environment);
         if case.indexed {
             storage.upkeep().declare_indexes(&indexes()).unwrap();

@@ -6,11 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nucleus_core::error::shortened;
 use nucleus_core::verify::Row;
-use nucleus_core::{CanonicalJson, ErrorKind, REDACTIONS_STREAM, Record, VerificationError};
+use nucleus_core::{CanonicalJson, ErrorKind, REDACTIONS_STREAM, Record, VerificationError, canonical};
 
 use super::projection::{Before, Seen, changes, governed_resource};
 use crate::model::{
@@ -65,6 +66,9 @@ pub(crate) struct GrantsCheck {
     left_out: HashSet<u128>,
     implied: Mutex<Implied>,
     stored: Mutex<Stored>,
+    /// The latest second at which any entry was recorded: where grants are named, and the clock has gone back since, what had
+    /// expired by then may have been deleted.
+    latest_s: AtomicI64,
 }
 
 /// What the chain implies, as far as it has been joined.
@@ -184,6 +188,7 @@ impl GrantsCheck {
             left_out: left_out.iter().map(|resource| secrets.resource(&resource.kind, &resource.id)).collect(),
             stored: Mutex::new(Stored { faults, ..Stored::default() }),
             implied: Mutex::default(),
+            latest_s: AtomicI64::new(now_s),
             secrets,
             kinds,
             share,
@@ -254,7 +259,7 @@ impl GrantsCheck {
                 faults.push(fault(None, None, None, Some(actual)));
             }
         } else if self.naming {
-            faults.extend(implied.left_over(self.now_s).into_iter().map(missing));
+            faults.extend(implied.left_over(self.latest_s.into_inner()).into_iter().map(missing));
         } else if implied.sum(self.now_s) != live {
             faults.push(fault(None, None, None, Some("grants that the chain does not imply".to_owned())));
         }
@@ -272,6 +277,10 @@ impl GrantsWatcher<'_> {
         let Some(seq) = u64::try_from(row.seq).ok().filter(|seq| *seq < self.check.covered_below) else {
             return;
         };
+        if self.check.naming {
+            let recorded_at = row.meta.map(recorded_at).unwrap_or_default().unwrap_or_default();
+            self.check.latest_s.fetch_max(recorded_at / 1000, Ordering::Relaxed);
+        }
         if is_own_stream(row.stream) || !self.kinds.roles_of(row.stream).is_empty() {
             let record = record(row, true);
             if let Some(resource) = governed_resource(self.kinds, &record) {
@@ -296,6 +305,12 @@ impl GrantsWatcher<'_> {
     pub(crate) fn finish(self) -> Findings {
         self.findings
     }
+}
+
+/// When a meta says that its entry was recorded, in ms.
+fn recorded_at(meta: &str) -> Option<i64> {
+    let members = canonical::members(meta)?;
+    members.iter().find(|(key, _)| key == "recorded_at")?.1.parse().ok()
 }
 
 /// The record of a row, with its payload where that is of importance.

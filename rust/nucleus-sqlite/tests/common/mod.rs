@@ -9,7 +9,16 @@ use nucleus_sqlite::{Durability, SqliteConfig, SqliteStorage};
 
 /// The ledger `test` in a file.
 pub fn open_file(path: &Path, config: &LedgerConfig, factory: &dyn ModuleFactory) -> Result<LedgerEngine, Error> {
-    let environment = Environment::system();
+    open_in(path, config, factory, Environment::system())
+}
+
+/// The same in an environment.
+pub fn open_in(
+    path: &Path,
+    config: &LedgerConfig,
+    factory: &dyn ModuleFactory,
+    environment: Environment,
+) -> Result<LedgerEngine, Error> {
     let sqlite = SqliteConfig {
         path: path.to_owned(),
         read_only: false,
