@@ -238,7 +238,7 @@ impl Storage for Toy {
     fn scan(&self, scan: Scan, observer: &dyn Observer, progress: Progress<'_>) -> Result<DerivedFaults> {
         let mut view = self.view()?;
         let (state, below) = (Arc::clone(&view.state), view.state.entries.len() as u64);
-        observer.begin(&mut view, Extent { below, has_grants: scan.grants })?;
+        observer.begin(&mut view, Extent { below, most_entries: below, has_grants: scan.grants })?;
         let mut stretch = observer.stretch(0);
         for (seq, entry) in &state.entries {
             progress(*seq, below)?;

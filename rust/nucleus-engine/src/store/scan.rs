@@ -47,8 +47,10 @@ impl DerivedFaults {
 /// How much there is to see.
 #[derive(Debug, Clone, Copy)]
 pub struct Extent {
-    /// Entries below this seq are shown.
+    /// Entries below this seq are shown. An edited file may say anything.
     pub below: u64,
+    /// No more entries than this are shown: for as many there is room.
+    pub most_entries: u64,
     /// Whether there is a table of grants.
     pub has_grants: bool,
 }

@@ -151,7 +151,7 @@ impl SqliteStorage {
         let mut plan = self.plan(read.connection(), indexes)?;
         let has_grants = scan.grants && self.has_grants;
         let below = u64::try_from(plan.below).unwrap_or_default();
-        observer.begin(read, Extent { below, has_grants })?;
+        observer.begin(read, Extent { below, most_entries: plan.rows, has_grants })?;
         // The longest pieces first; in one snapshot, what is named needs all entries before.
         if scan.derived {
             plan.units.insert(0, Unit::Structure);
